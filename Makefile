@@ -1,0 +1,38 @@
+PYTHON ?= python3.11
+VENV ?= .venv
+STAMP := $(VENV)/.installed
+BIN := $(VENV)/bin
+CONFIG ?= config
+
+.PHONY: demo test check serve tools install help
+
+help:            ## what can be made
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
+
+demo: $(STAMP)   ## send a synthetic CT through a whole node and show what comes back
+	@$(BIN)/isocenter demo
+
+test: $(STAMP)   ## all checks and tests; installs Orthanc, DCMTK and dicom3tools when it may
+	@sh tests/tools.sh
+	@$(MAKE) --no-print-directory check
+	$(BIN)/python -m pytest
+
+check: $(STAMP)  ## style, types and import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	PYTHONPATH=. $(BIN)/lint-imports
+
+serve: $(STAMP)  ## run the node with the configuration in CONFIG
+	$(BIN)/isocenter serve --config $(CONFIG)
+
+tools:           ## install Orthanc, DCMTK and dicom3tools (root on Debian or Ubuntu)
+	@sh tests/tools.sh
+
+install: $(STAMP) ## the virtual environment
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade pip
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@

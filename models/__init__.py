@@ -1,0 +1,1 @@
+"""Array land: volumes in, findings out; no DICOM anywhere in it."""

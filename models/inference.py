@@ -1,0 +1,64 @@
+"""A package on a device becomes a Predictor: one volume in, findings on its own grid out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+
+from models.findings import Algorithm, Findings
+from models.manifest import Manifest
+from models.measurement import measure
+from models.preprocessing import to_network, to_source
+from models.registry import Package
+from models.runtimes import safetensors
+from models.tasks import patches
+from models.volume import Volume
+
+Predictor = Callable[[Volume], Findings]
+
+
+def pick_device(wanted: Literal["auto", "cpu", "cuda"]) -> str:
+    """The device to run on: `auto` is the GPU where there is one.
+
+    Raises ValueError when `cuda` is wanted and there is none.
+    """
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ValueError("the device cuda is wanted and this machine has none that torch can use")
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return wanted
+
+
+def load(package: Package, device: str) -> Predictor:
+    """The package's model on the device, ready to predict.
+
+    Raises PackageError when the weights are missing or are not the ones that were evaluated.
+    """
+    return _Model(package.manifest, safetensors.load(package, device))
+
+
+@dataclass(frozen=True, slots=True)
+class _Model:
+    """A network and the manifest that says how it is asked."""
+
+    manifest: Manifest
+    network: nn.Module
+
+    def __call__(self, volume: Volume) -> Findings:
+        """Label map and volumes on the volume's own grid.
+
+        Raises ValueError when the network answers with anything that is not a finite number.
+        """
+        inference = self.manifest.inference
+        network_input = to_network(volume, self.manifest.preprocessing)
+        likelihoods = patches.probabilities(self.network, network_input.values, inference)
+        raw = to_source(likelihoods, network_input)
+        label_map = patches.keep_largest_components(raw, inference.largest_component)
+        return Findings(algorithm(self.manifest), label_map, measure(label_map, self.manifest.labels))
+
+
+def algorithm(manifest: Manifest) -> Algorithm:
+    """Who speaks in the findings of this package."""
+    return Algorithm(manifest.title, manifest.version, manifest.manufacturer, manifest.weights.sha256)

@@ -1,0 +1,53 @@
+"""Why a model must not run on an image, in words for the people who read the answer."""
+
+from collections.abc import Iterator
+
+from models.manifest import Intake, Span
+from models.volume import Grid, Volume
+
+ALONG = ("between slices", "between rows", "between columns")
+ACROSS = ("across the slices", "across the rows", "across the columns")
+ROUNDING = 1e-3  # positions in headers are decimal strings: 1.4999999 is 1.5
+
+
+def objections(intake: Intake, modality: str, grid: Grid) -> tuple[str, ...]:
+    """Every reason, value and expectation named, against running on this modality and grid; empty when it may run."""
+    return (*_modality(intake, modality), *_slices(intake, grid), *_spacing(intake, grid), *_extent(intake, grid))
+
+
+def value_objections(intake: Intake, volume: Volume) -> tuple[str, ...]:
+    """Every reason in the intensities against running on the volume; empty when it may run."""
+    lowest, highest = float(volume.values.min()), float(volume.values.max())
+    if not lowest <= highest:  # NaN compares false
+        return ("the image holds values that are not numbers",)
+    if lowest == highest:
+        return (f"the image is empty: every value is {lowest:g}",)
+    if intake.values.holds(lowest) and intake.values.holds(highest):
+        return ()
+    return (f"the values of the image run from {lowest:g} to {highest:g}; the model was validated on {intake.values}",)
+
+
+def _modality(intake: Intake, modality: str) -> Iterator[str]:
+    if modality not in intake.modalities:
+        yield f"the modality is {modality or 'not stated'}; the model was validated on {' or '.join(intake.modalities)}"
+
+
+def _slices(intake: Intake, grid: Grid) -> Iterator[str]:
+    if not intake.slices.holds(grid.shape[0]):
+        yield f"there are {grid.shape[0]} slices; the model was validated on {intake.slices}"
+
+
+def _spacing(intake: Intake, grid: Grid) -> Iterator[str]:
+    for where, spacing_mm in zip(ALONG, grid.spacing_mm, strict=True):
+        if not _nearly(intake.spacing_mm, float(spacing_mm)):
+            yield f"the distance {where} is {spacing_mm:.4g} mm; the model was validated on {intake.spacing_mm} mm"
+
+
+def _extent(intake: Intake, grid: Grid) -> Iterator[str]:
+    for where, extent_mm in zip(ACROSS, grid.spacing_mm * grid.shape, strict=True):
+        if not _nearly(intake.extent_mm, float(extent_mm)):
+            yield f"the image measures {extent_mm:.4g} mm {where}; the model was validated on {intake.extent_mm} mm"
+
+
+def _nearly(span: Span, value: float) -> bool:
+    return span.holds(value - ROUNDING) or span.holds(value + ROUNDING)

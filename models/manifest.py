@@ -1,0 +1,148 @@
+"""What a model package says of itself: `manifest.yaml` as one typed value, readable without torch."""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Triple = tuple[float, float, float]
+PatchShape = tuple[int, int, int]
+AxisIndex = Annotated[int, Field(ge=0, le=2)]
+
+
+class Text(BaseModel):
+    """Text from outside: unknown keys are refused and values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Evidence(StrEnum):
+    """What the claim that a model works rests on."""
+
+    REAL = "real"  # trained and evaluated on images of patients
+    PHANTOM = "phantom"  # trained and evaluated on synthetic anatomy: never for a patient
+    FOREIGN = "foreign"  # evaluated by others
+
+
+class Code(Text):
+    """A coded concept (PS3.16): value, coding scheme designator, meaning."""
+
+    value: str
+    scheme: str
+    meaning: str
+
+
+class Span(Text):
+    """A closed interval; a missing end is open."""
+
+    minimum: float | None = None
+    maximum: float | None = None
+
+    def holds(self, value: float) -> bool:
+        """True when `value` lies inside."""
+        above = self.minimum is None or value >= self.minimum
+        return above and (self.maximum is None or value <= self.maximum)
+
+    def __str__(self) -> str:
+        if self.minimum is None:
+            return f"at most {self.maximum:g}" if self.maximum is not None else "anything"
+        return f"at least {self.minimum:g}" if self.maximum is None else f"{self.minimum:g} to {self.maximum:g}"
+
+
+class Intake(Text):
+    """The input a model was validated on; outside of it the model must not run."""
+
+    modalities: tuple[str, ...]
+    spacing_mm: Span = Span()  # every axis
+    slices: Span = Span()
+    extent_mm: Span = Span()  # every axis: voxels times spacing
+    values: Span = Span()  # after the Modality LUT: HU for CT
+
+
+class Standardize(Text):
+    """Zero mean and unit deviation over the image, after clipping to two percentiles of it."""
+
+    kind: Literal["standardize"]
+    clip_percentiles: tuple[float, float] = (0.5, 99.5)
+
+
+class Window(Text):
+    """Clip to [minimum, maximum] and scale to [-1, 1]: for CT, where HU have a meaning."""
+
+    kind: Literal["window"]
+    minimum: float
+    maximum: float
+
+
+class Preprocessing(Text):
+    """From the source grid to the network's grid, as data, shared by training and inference."""
+
+    axes: Literal["SPL"] = "SPL"  # (slice, row, column) run to Superior, Posterior, Left
+    spacing_mm: Triple
+    intensity: Annotated[Standardize | Window, Field(discriminator="kind")]
+
+
+class Network(Text):
+    """A network of the closed registry in `models/networks.py`, and its size."""
+
+    name: Literal["dynunet", "residual_unet"]
+    channels: tuple[int, ...]
+
+
+class Inference(Text):
+    """Sliding window in voxels of the network's grid, and the axes to mirror at test time."""
+
+    patch: PatchShape
+    overlap: float = Field(default=0.5, ge=0.0, lt=1.0)
+    mirror_axes: tuple[AxisIndex, ...] = ()
+    largest_component: tuple[int, ...] = ()  # labels that keep only their largest component
+
+
+class Label(Text):
+    """One structure of the label map: codes as PS3.3 C.8.20.2 wants them, colour, plausible range."""
+
+    value: int = Field(ge=1, le=255)
+    name: str
+    category: Code
+    type: Code
+    color_rgb: tuple[int, int, int]
+    plausible_ml: Span = Span()
+
+
+class Weights(Text):
+    """The file that holds the weights and the digest that proves it is the one that was evaluated."""
+
+    file: str = "weights.safetensors"
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class Licences(Text):
+    """SPDX names of the licences of the training data and of the weights."""
+
+    training_data: str
+    weights: str
+
+
+class Manifest(Text):
+    """A model package's statement about itself."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    version: str = Field(pattern=r"^\d+\.\d+\.\d+$")
+    title: str
+    manufacturer: str = "Isocenter"
+    task: Literal["patches"]
+    evidence: Evidence
+    intake: Intake
+    preprocessing: Preprocessing
+    network: Network
+    inference: Inference
+    labels: tuple[Label, ...] = Field(min_length=1)
+    weights: Weights
+    licences: Licences
+
+    @model_validator(mode="after")
+    def _labels_count_up_from_one(self) -> "Manifest":
+        values = [label.value for label in self.labels]
+        if values != list(range(1, len(values) + 1)):
+            raise ValueError(f"labels are numbered 1, 2, 3, ... in order, not {values}")
+        return self

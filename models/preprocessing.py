@@ -1,0 +1,154 @@
+"""Between the source grid and the network's grid: one way there and one way back, for training and inference alike.
+
+The way there: turn the axes to Superior, Posterior, Left by permuting and flipping (nothing is interpolated), then
+resample along these axes if the spacing differs, then normalise the intensities. The way back undoes it onto exactly
+the source grid.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import affine_transform, gaussian_filter1d
+from scipy.optimize import linear_sum_assignment
+
+from models.manifest import Preprocessing, Standardize, Window
+from models.volume import Grid, LabelMap, Matrix, Vector, Volume
+
+Values = NDArray[np.float32]
+Voxel = TypeVar("Voxel", bound=np.generic)
+
+WORLD_AXES = (2, 1, 0)  # superior, posterior and left are +z, +y and +x of the LPS world
+SAME_SPACING = 0.01  # below one percent of difference interpolation costs more than it gives
+FWHM_PER_SIGMA = 2.0 * float(np.sqrt(2.0 * np.log(2.0)))
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """How a source's axes become Superior, Posterior, Left: first permuted by `order`, then the `flipped` reversed."""
+
+    order: tuple[int, int, int]
+    flipped: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NetworkInput:
+    """Normalised intensities on the network's grid, and what is needed to find the way back."""
+
+    grid: Grid
+    values: Values  # (z, y, x)
+    source: Grid
+
+
+def to_network(volume: Volume, preprocessing: Preprocessing) -> NetworkInput:
+    """The volume as the network wants it."""
+    turn = closest_turn(volume.grid)
+    turned = turned_grid(volume.grid, turn)
+    grid = respaced_grid(turned, preprocessing.spacing_mm)
+    values = _resampled(_turned(volume.values, turn), turned, grid)
+    return NetworkInput(grid, normalised(values, preprocessing.intensity), volume.grid)
+
+
+def labels_to_network(label_map: LabelMap, preprocessing: Preprocessing) -> LabelMap:
+    """The label map on the grid that `to_network` gives to a volume on the same source grid."""
+    turn = closest_turn(label_map.grid)
+    turned = turned_grid(label_map.grid, turn)
+    grid = respaced_grid(turned, preprocessing.spacing_mm)
+    labels = _turned(label_map.labels, turn)
+    if grid is turned:
+        return LabelMap(grid, np.ascontiguousarray(labels))
+    classes = range(int(labels.max()) + 1)
+    return LabelMap(grid, _likeliest(((labels == value).astype(np.float32) for value in classes), turned, grid))
+
+
+def to_source(probabilities: Values, network_input: NetworkInput) -> LabelMap:
+    """The likeliest class at every voxel of the source grid; probabilities (classes, z, y, x) on the network's grid."""
+    turn = closest_turn(network_input.source)
+    turned = turned_grid(network_input.source, turn)
+    labels = _likeliest(probabilities, network_input.grid, turned)
+    return LabelMap(network_input.source, np.ascontiguousarray(_turned_back(labels, turn)))
+
+
+def normalised(values: Values, intensity: Standardize | Window) -> Values:
+    """Intensities as the network wants them, of the same shape."""
+    if isinstance(intensity, Window):
+        middle, half = (intensity.maximum + intensity.minimum) / 2, (intensity.maximum - intensity.minimum) / 2
+        return ((np.clip(values, intensity.minimum, intensity.maximum) - middle) / half).astype(np.float32)
+    clipped = np.clip(values, *np.percentile(values, intensity.clip_percentiles)).astype(np.float64)
+    deviation = max(float(clipped.std()), float(np.finfo(np.float32).tiny))
+    return ((clipped - clipped.mean()) / deviation).astype(np.float32)
+
+
+def closest_turn(grid: Grid) -> Turn:
+    """The permutation and flips after which the axes run closest to Superior, Posterior, Left."""
+    components = grid.direction[list(WORLD_AXES)]  # row: wanted axis, column: source axis
+    _, order = linear_sum_assignment(-np.abs(components))
+    flipped = tuple(wanted for wanted in range(3) if components[wanted, order[wanted]] < 0)
+    return Turn((int(order[0]), int(order[1]), int(order[2])), flipped)
+
+
+def turned_grid(grid: Grid, turn: Turn) -> Grid:
+    """The same voxels in the same places, numbered along the turned axes."""
+    affine: Matrix = grid.affine.copy()
+    affine[:3, :3] = affine[:3, list(turn.order)]
+    shape = tuple(grid.shape[axis] for axis in turn.order)
+    for axis in turn.flipped:
+        affine[:3, 3] += affine[:3, axis] * (shape[axis] - 1)
+        affine[:3, axis] *= -1
+    return Grid((shape[0], shape[1], shape[2]), affine)
+
+
+def respaced_grid(grid: Grid, spacing_mm: tuple[float, float, float]) -> Grid:
+    """A grid of that spacing over the same box, centred alike; the grid itself where its spacing is that already."""
+    wanted: Vector = np.asarray(spacing_mm)
+    if np.allclose(grid.spacing_mm, wanted, rtol=SAME_SPACING, atol=0):
+        return grid
+    step = wanted / grid.spacing_mm
+    count = np.maximum(np.round(grid.shape / step), 1)
+    affine = grid.affine.copy()
+    affine[:3, :3] = grid.affine[:3, :3] * step
+    first = (np.asarray(grid.shape) - 1) / 2 - step * (count - 1) / 2
+    affine[:3, 3] = grid.to_world(first[None])[0]
+    return Grid((int(count[0]), int(count[1]), int(count[2])), affine)
+
+
+def _turned(array: NDArray[Voxel], turn: Turn) -> NDArray[Voxel]:
+    return np.flip(array.transpose(turn.order), turn.flipped)
+
+
+def _turned_back(array: NDArray[Voxel], turn: Turn) -> NDArray[Voxel]:
+    return np.flip(array, turn.flipped).transpose(np.argsort(turn.order))
+
+
+def _likeliest(classes: Iterable[Values], grid: Grid, wanted: Grid) -> NDArray[np.uint8]:
+    """The class of the highest value at every voxel of `wanted`; one class at a time, for memory's sake."""
+    best = np.full(wanted.shape, -np.inf, dtype=np.float32)
+    labels = np.zeros(wanted.shape, dtype=np.uint8)
+    for value, probability in enumerate(classes):
+        here = _interpolated(probability, grid, wanted)
+        better = here > best
+        best[better] = here[better]
+        labels[better] = value
+    return labels
+
+
+def _resampled(values: Values, grid: Grid, wanted: Grid) -> Values:
+    """Values at the voxels of `wanted`, smoothed first along axes that become coarser, against aliasing."""
+    coarser = wanted.spacing_mm / grid.spacing_mm
+    for axis, factor in enumerate(coarser):
+        if factor > 1 + SAME_SPACING:
+            sigma = float(np.sqrt(factor**2 - 1)) / FWHM_PER_SIGMA
+            values = gaussian_filter1d(values, sigma, axis=axis, mode="nearest")
+    return _interpolated(values, grid, wanted)
+
+
+def _interpolated(values: Values, grid: Grid, wanted: Grid) -> Values:
+    """Linear interpolation between two grids that share their axes; the nearest value outside."""
+    if wanted is grid or wanted.matches(grid):
+        return np.ascontiguousarray(values)
+    step = wanted.spacing_mm / grid.spacing_mm
+    first = grid.to_index(wanted.origin_mm[None])[0]
+    resampled = affine_transform(values, step, first, wanted.shape, order=1, mode="nearest")
+    return np.asarray(resampled, dtype=np.float32)

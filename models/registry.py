@@ -1,0 +1,96 @@
+"""Model packages on disk, listed and checked without torch."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from pydantic import ValidationError
+
+from models.manifest import Manifest
+
+BUILT_IN = Path(__file__).parent / "packages"
+MANIFEST = "manifest.yaml"
+SAFETENSORS_SUFFIX = ".safetensors"
+
+
+class PackageError(ValueError):
+    """A model package is not what it should be; the sentence names the file and the cure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A folder with a manifest, a card and weights."""
+
+    folder: Path
+    manifest: Manifest
+
+    @property
+    def weights(self) -> Path:
+        """Where the weights lie."""
+        return self.folder / self.manifest.weights.file
+
+
+def find(folders: Iterable[Path] = (BUILT_IN,)) -> dict[str, Package]:
+    """The packages in the folders by name: every subfolder that holds a manifest.
+
+    Raises PackageError for a folder that is not there, a wrong manifest, or a name that occurs twice.
+    """
+    packages: dict[str, Package] = {}
+    for folder in folders:
+        if not folder.is_dir():
+            raise PackageError(f"{folder} is not a folder: name an existing folder of model packages")
+        for manifest in sorted(folder.glob(f"*/{MANIFEST}")):
+            package = read(manifest.parent)
+            _require_new(package, packages)
+            packages[package.manifest.name] = package
+    return packages
+
+
+def read(folder: Path) -> Package:
+    """The package in one folder; its weights are looked at by `verify` only.
+
+    Raises PackageError when the manifest is absent or wrong.
+    """
+    path = folder / MANIFEST
+    try:
+        written = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return Package(folder, Manifest.model_validate(written))
+    except (OSError, UnicodeDecodeError) as error:
+        raise PackageError(f"{path} cannot be read ({error}): restore it or remove the folder") from error
+    except yaml.YAMLError as error:
+        raise PackageError(f"{path} is not YAML: {error}") from error
+    except ValidationError as error:
+        raise PackageError(f"{path}: {_corrections(error)}") from error
+
+
+def verify(package: Package) -> None:
+    """Raises PackageError unless the weights are the safetensors file that was evaluated, byte for byte."""
+    path = package.weights
+    if path.parent != package.folder or path.suffix != SAFETENSORS_SUFFIX:
+        raise PackageError(f"{package.folder / MANIFEST}: weights are one {SAFETENSORS_SUFFIX} file beside it, not {path}")
+    if not path.is_file():
+        raise PackageError(f"{path} is missing: restore it, or train it with `python -m models.training train`")
+    found = digest(path)
+    if found != package.manifest.weights.sha256:
+        raise PackageError(
+            f"{path} has SHA-256 {found}, the manifest says {package.manifest.weights.sha256}: "
+            "restore the weights, or train and evaluate again"
+        )
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _require_new(package: Package, packages: dict[str, Package]) -> None:
+    name = package.manifest.name
+    if name in packages:
+        raise PackageError(f"{package.folder} and {packages[name].folder} are both named {name}: remove one of them")
+
+
+def _corrections(error: ValidationError) -> str:
+    return "; ".join(f"{'.'.join(map(str, item['loc'])) or 'manifest'}: {item['msg']}" for item in error.errors())

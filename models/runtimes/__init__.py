@@ -1,0 +1,1 @@
+"""How weights are run: one file per format."""

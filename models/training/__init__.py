@@ -1,0 +1,1 @@
+"""Cases in, weights and an evaluation out: `python -m models.training`."""

@@ -1,0 +1,86 @@
+"""Where cases come from: folders of NIfTI files in the Decathlon's layout, and phantoms."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel
+import numpy as np
+from numpy.typing import NDArray
+
+from models.manifest import Preprocessing
+from models.phantom import abdomen
+from models.preprocessing import labels_to_network, to_network
+from models.training.recipe import Folder, Phantoms
+from models.volume import Grid, LabelMap, Volume
+
+SUFFIX = ".nii.gz"
+PHANTOM = "phantom_"
+RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Case:
+    """A volume and the truth about it, on one grid."""
+
+    name: str
+    volume: Volume
+    truth: LabelMap
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Example:
+    """A case as the network sees it: intensities (z, y, x) float32 and labels (z, y, x) uint8."""
+
+    values: NDArray[np.float32]
+    labels: NDArray[np.uint8]
+
+
+def names_in(folder: Path) -> list[str]:
+    """The cases of a folder that have an image and labels, in order."""
+    return sorted(
+        path.name.removesuffix(SUFFIX)
+        for path in (folder / "images").glob(f"*{SUFFIX}")
+        if (folder / "labels" / path.name).is_file()
+    )
+
+
+def read_case(folder: Path, name: str) -> Case:
+    """One case of a folder, in the LPS world."""
+    image, labels = folder / "images" / f"{name}{SUFFIX}", folder / "labels" / f"{name}{SUFFIX}"
+    volume = read_volume(image)
+    truth = read_volume(labels)
+    if not volume.grid.matches(truth.grid):
+        raise ValueError(f"{labels} is not on the grid of {image}")
+    return Case(name, volume, LabelMap(volume.grid, np.round(truth.values).astype(np.uint8)))
+
+
+def read_volume(path: Path) -> Volume:
+    """A NIfTI file as a volume: its world is RAS, ours LPS, and the voxels stay in their order in the file."""
+    image = nibabel.load(path)
+    grid = Grid(image.shape, RAS_TO_LPS @ image.affine)
+    return Volume(grid, np.asarray(image.dataobj, dtype=np.float32))
+
+
+def as_example(case: Case, preprocessing: Preprocessing) -> Example:
+    """The case through the preprocessing that inference uses."""
+    network_input = to_network(case.volume, preprocessing)
+    truth = labels_to_network(case.truth, preprocessing)
+    return Example(network_input.values, truth.labels)
+
+
+def phantom_name(seed: int) -> str:
+    """The name of the phantom of a seed."""
+    return f"{PHANTOM}{seed:05d}"
+
+
+def open_case(cases: Folder | Phantoms, name: str, source: Path | None) -> Case:
+    """The case of that name: made, or read from the folder `source`.
+
+    Raises ValueError when cases of a folder are wanted and none is given.
+    """
+    if isinstance(cases, Phantoms):
+        made = abdomen(int(name.removeprefix(PHANTOM)), shape=cases.shape, spacing_mm=cases.spacing_mm)
+        return Case(name, made.volume, made.label_map)
+    if source is None:
+        raise ValueError(f"{name} is a case of a folder: name the folder with --data")
+    return read_case(source, name)

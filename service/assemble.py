@@ -1,0 +1,151 @@
+"""Stage 2: a Series that is whole becomes stacks, each a volume or a named reason why not."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+import structlog
+
+from service.core.completeness import Arrival, Evidence, Patience, evidence
+from service.core.entities import Instance, Reason, Stack, StackRecord
+from service.core.errors import Broken
+from service.core.geometry import plane_name
+from service.core.identity import instance_set
+from service.core.stacking import Part, split
+from service.edge.ledger import Ledger, SeriesRow, StackRow
+from service.edge.part10 import read_instance
+from service.edge.records import keep_stack
+from service.edge.spool import InstanceName, Spool
+
+_MAY_STILL_FILL = {Reason.HOLE, Reason.IRREGULAR_SPACING, Reason.TOO_FEW_SLICES}
+
+
+class ArrivingSeries:
+    """The instances of one Series that is not closed as it now stands."""
+
+    def __init__(self) -> None:
+        self.names: set[InstanceName] = set()
+        self.instances: dict[str, Instance] = {}
+        self.last_at = datetime.min.replace(tzinfo=UTC)
+        self._parts: tuple[int, tuple[Part, ...]] = (0, ())
+
+    def parts(self) -> tuple[Part, ...]:
+        """The stacks and refusals of what is here, worked out once per arrival."""
+        if self._parts[0] != len(self.instances):
+            self._parts = (len(self.instances), split(self.instances.values()))
+        return self._parts[1]
+
+
+class Assembler:
+    """Watches incoming/ and closes every Series that is whole. Its memory is a cache of what lies there."""
+
+    def __init__(self, spool: Spool, ledger: Ledger, patience: Patience) -> None:
+        self._spool = spool
+        self._ledger = ledger
+        self._patience = patience
+        self._closed: dict[str, str] = {}
+        self._arriving: dict[str, ArrivingSeries] = defaultdict(ArrivingSeries)
+        self._log = structlog.get_logger()
+
+    def tick(self, now: datetime) -> None:
+        """Read what is new, and close what is whole."""
+        self._closed = self._ledger.closed_series()
+        for uid, names in _by_series(self._spool.arrivals()).items():
+            if self._is_closed(uid, names):
+                self._arriving.pop(uid, None)
+                continue
+            self._read(self._arriving[uid], names)
+            self._close_if_whole(uid, now)
+
+    def open_series(self) -> dict[str, int]:
+        """Series Instance UID -> instances, of every Series that may still grow."""
+        return {uid: len(series.instances) for uid, series in self._arriving.items()}
+
+    def _is_closed(self, uid: str, names: set[InstanceName]) -> bool:
+        return self._closed.get(uid) == instance_set(name.sop_instance_uid for name in names)
+
+    def _read(self, series: ArrivingSeries, names: Iterable[InstanceName]) -> None:
+        for name in sorted(set(names) - series.names):
+            path = self._spool.incoming(name)
+            try:
+                series.instances[name.sop_instance_uid] = read_instance(path)
+            except Broken as error:
+                self._spool.hold(path)
+                self._log.error("instance held", sop_instance=name.sop_instance_uid, reason=str(error))
+                continue
+            series.names.add(name)
+            series.last_at = max(series.last_at, datetime.fromtimestamp(path.stat().st_mtime, UTC))
+
+    def _close_if_whole(self, uid: str, now: datetime) -> None:
+        series = self._arriving[uid]
+        if not series.instances:
+            return
+        found = evidence(self._arrival(series), now, self._patience)
+        if found is None:
+            return
+        for part in series.parts():
+            if isinstance(part, Stack):
+                keep_stack(self._spool, record_of(part, series.last_at))
+        rows = [_stack_row(uid, part) for part in series.parts()]
+        self._ledger.close_series(_series_row(uid, series, found), rows, now)
+        self._closed[uid] = instance_set(series.instances)
+        self._log.info("series closed", series=uid, instances=len(series.instances), evidence=found, parts=len(rows))
+        del self._arriving[uid]
+
+    def _arrival(self, series: ArrivingSeries) -> Arrival:
+        associations = {instance.association for instance in series.instances.values()}
+        released = all(association and self._spool.was_released(association) for association in associations)
+        gapless = released and _MAY_STILL_FILL.isdisjoint(
+            part.reason for part in series.parts() if not isinstance(part, Stack)
+        )
+        return Arrival(series.last_at, released, gapless)
+
+
+def _by_series(names: Iterable[InstanceName]) -> dict[str, set[InstanceName]]:
+    by_series: dict[str, set[InstanceName]] = defaultdict(set)
+    for name in names:
+        by_series[name.series_instance_uid].add(name)
+    return by_series
+
+
+def record_of(stack: Stack, received_at: datetime) -> StackRecord:
+    """A stack as it is left in the spool."""
+    first = stack.instances[0]
+    return StackRecord(
+        stack_id=stack.stack_id,
+        series_instance_uid=first.series_instance_uid,
+        study_instance_uid=first.study_instance_uid,
+        sop_instance_uids=tuple(instance.sop_instance_uid for instance in stack.instances),
+        grid=stack.grid,
+        split_by=stack.split_by,
+        modality=first.value("Modality"),
+        phantom=all(instance.phantom for instance in stack.instances),
+        received_at=received_at,
+    )
+
+
+def _series_row(uid: str, series: ArrivingSeries, found: Evidence) -> SeriesRow:
+    first = min(series.instances.values(), key=lambda instance: instance.sop_instance_uid)
+    return SeriesRow(
+        series_instance_uid=uid,
+        study_instance_uid=first.study_instance_uid,
+        modality=first.value("Modality"),
+        description=first.value("SeriesDescription"),
+        instances=len(series.instances),
+        instance_set=instance_set(series.instances),
+        last_at=series.last_at,
+        evidence=found,
+    )
+
+
+def _stack_row(uid: str, part: Part) -> StackRow:
+    if isinstance(part, Stack):
+        return StackRow(part.stack_id, uid, len(part.instances), part.split_by, describe(part), "")
+    return StackRow(part.stack_id, uid, len(part.instances), "", "", f"{part.reason}: {part.sentence}")
+
+
+def describe(stack: Stack) -> str:
+    """A stack's geometry in words."""
+    size = " x ".join(str(count) for count in stack.grid.shape)
+    spacing = " x ".join(f"{step:.4g}" for step in stack.grid.spacing_mm)
+    return f"{plane_name(stack.grid)}, {size} voxels of {spacing} mm"

@@ -1,0 +1,173 @@
+"""The command line, thin: each command reads the settings and hands over to a role."""
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from service import __version__
+from service.core.errors import Broken
+from service.edge.part10 import is_dicom
+from service.edge.storage_scu import Remote, echo, store
+from service.roles import inspect, node
+from service.roles.clock import now
+from service.settings import TEMPLATES, load
+
+application = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+
+ConfigOption = Annotated[Path, typer.Option("--config", help="Folder with node.yaml, destinations.yaml, rules.yaml.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+DEFAULT_CONFIG = Path("config")
+_AT_ONCE = 200  # files in one association
+
+
+@application.command()
+def serve(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Run the node: receiver, dispatcher and worker, until SIGTERM."""
+    node.run(load(config))
+
+
+@application.command()
+def init(folder: Path) -> None:
+    """Write a commented configuration with safe defaults into FOLDER."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for template in sorted(TEMPLATES.glob("*.yaml")):
+        target = folder / template.name
+        if target.exists():
+            raise Broken(f"{target} exists and is left as it is: choose another folder")
+        target.write_text(template.read_text(encoding="utf-8"), encoding="utf-8")
+    typer.echo(f"Configuration written to {folder}. Name the senders in node.yaml, then: isocenter doctor --config {folder}")
+
+
+@application.command()
+def status(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
+    """Show every Series and what became of it."""
+    seen = inspect.status(load(config))
+    if as_json:
+        _print_json(asdict(seen))
+        return
+    _print_table("Series", seen.series)
+    for name, counts in (("jobs", seen.jobs), ("deliveries", seen.deliveries)):
+        typer.echo(f"{name}: " + (", ".join(f"{count} {state}" for state, count in counts.items()) or "none"))
+    typer.echo(f"disk: {seen.free_share:.0%} free")
+
+
+@application.command()
+def jobs(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
+    """Show every job and where its results are."""
+    rows = inspect.job_rows(load(config))
+    if as_json:
+        _print_json(rows)
+        return
+    _print_table("Jobs", rows)
+
+
+@application.command()
+def events(subject: str, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
+    """Show what happened to a job or a Series, by its id or UID."""
+    rows = inspect.event_rows(load(config), subject)
+    if as_json:
+        _print_json(rows)
+        return
+    _print_table("Events", rows)
+
+
+@application.command()
+def requeue(job: str, config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Start a failed or declined JOB again, or a reported one's dead deliveries."""
+    typer.echo(f"{job} is {inspect.requeue(load(config), job, now())}")
+
+
+@application.command()
+def explain(
+    path: Annotated[Path | None, typer.Argument(help="A folder or file; default: what lies in the spool.")] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Tell, for every Series in PATH, which rules match, which do not, and at which condition."""
+    settings = load(config)
+    for part in inspect.explain(settings, path or settings.spool / "incoming"):
+        typer.echo(f"{part.series_instance_uid} {part.description!r}, {part.instances} instances: {part.what}")
+        for decision in part.decisions:
+            typer.echo(f"  {'RUNS' if decision.runs else 'no  '}  rule {decision.match.rule.name}")
+            for condition in decision.match.conditions:
+                holds = "ok" if condition.holds else "NO"
+                typer.echo(f"        {holds}  {condition.name}: {condition.found} (wanted {condition.wanted})")
+            for objection in decision.objections if decision.match.holds else ():
+                typer.echo(f"        NO  model {decision.match.rule.model}: {objection}")
+
+
+@application.command(name="echo")
+def echo_command(host: str, port: int, called: str, calling: str = "ISOCENTER") -> None:
+    """C-ECHO to CALLED at HOST and PORT."""
+    remote = Remote(calling, called, host, port)
+    echo(remote)
+    typer.echo(f"{remote} answered: success")
+
+
+@application.command()
+def send(path: Path, host: str, port: int, called: str, calling: str = "ISOCENTER") -> None:
+    """C-STORE every DICOM file in PATH to CALLED at HOST and PORT."""
+    files = [file for file in sorted(path.rglob("*") if path.is_dir() else [path]) if file.is_file() and is_dicom(file)]
+    if not files:
+        raise Broken(f"there is no DICOM file in {path}")
+    remote, refused = Remote(calling, called, host, port), 0
+    for start in range(0, len(files), _AT_ONCE):
+        for file, answer in store(remote, files[start : start + _AT_ONCE]):
+            if answer != 0x0000:
+                refused += 1
+                typer.echo(f"{file.name}: {'no answer' if answer is None else f'status 0x{answer:04X}'}", err=True)
+    typer.echo(f"{len(files) - refused} of {len(files)} sent to {remote}")
+    if refused:
+        raise typer.Exit(1)
+
+
+@application.command()
+def doctor(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Check configuration, port, disk, flush, models, device and destinations."""
+    _become("doctor", str(config))
+
+
+@application.command()
+def demo(
+    input_folder: Annotated[Path | None, typer.Option("--input", help="A DICOM folder of your own.")] = None,
+    output: Annotated[Path, typer.Option(help="Where the pictures go.")] = Path("demo"),
+) -> None:
+    """Send a synthetic CT (or your own folder) through a whole node, and show what comes back."""
+    _become("demo", str(output), *([str(input_folder)] if input_folder else []))
+
+
+@application.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)
+
+
+def _become(role: str, *arguments: str) -> NoReturn:
+    """Go on as a role that loads what the other commands need not load."""
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", f"service.roles.{role}", *arguments])
+
+
+def _print_json(value: object) -> None:
+    typer.echo(json.dumps(value, default=str, indent=1))
+
+
+def _print_table(title: str, rows: Iterable[Mapping[str, Any]]) -> None:
+    listed = list(rows)
+    table = Table(title=f"{title}: {len(listed)}")
+    for name in listed[0] if listed else ():
+        table.add_column(name.replace("_", " "), overflow="fold")
+    for row in listed:
+        table.add_row(*(_words(value) for value in row.values()))
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
+def _words(value: object) -> str:
+    return "\n".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,1 @@
+"""Decisions without I/O: values in, values out; no path, no socket, no clock."""

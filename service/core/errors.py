@@ -1,0 +1,45 @@
+"""Every error of the service, grouped by what is done next.
+
+IsocenterError
+├── TryAgain       the same step may succeed later: it is repeated, with back-off
+├── Unsuitable     the input is not for this: it is declined, and the reason is shown
+│   └── NotAVolume     the frames do not form a volume; carries the named reason
+└── Broken         a person has to look: it is held, and the reason is shown
+    ├── ConfigurationError   a file of the site's configuration is wrong
+    └── Unproven             a derived object does not say what it should; nothing is sent
+"""
+
+
+class IsocenterError(Exception):
+    """Something this node can say in one sentence."""
+
+
+class TryAgain(IsocenterError):  # noqa: N818 - named after what is done next
+    """The same step may succeed later."""
+
+
+class Unsuitable(IsocenterError):  # noqa: N818
+    """The input is not for this model."""
+
+
+class Broken(IsocenterError):  # noqa: N818
+    """A person has to look."""
+
+
+class NotAVolume(Unsuitable):
+    """The frames do not form a volume: `reason` is the name, the message is the sentence."""
+
+    def __init__(self, reason: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type["NotAVolume"], tuple[str, str]]:
+        return (type(self), (self.reason, str(self)))
+
+
+class ConfigurationError(Broken):
+    """A file of the site's configuration is wrong; the message names file, line and cure."""
+
+
+class Unproven(Broken):
+    """A derived object, read back from its bytes, does not say what it should."""

@@ -1,0 +1,34 @@
+"""Names: computed, never drawn, so that whatever runs twice comes out the same."""
+
+import hashlib
+import re
+import uuid
+from collections.abc import Iterable
+
+_UID = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))+", re.ASCII)
+_NAMESPACE = uuid.UUID("6f1d2c1e-6f2b-5b0e-9d1c-0f6a1c7a9a55")
+
+
+def is_uid(text: str) -> bool:
+    """True when `text` is a valid UID (PS3.5 section 9.1): the one gate between the network and a path."""
+    return len(text) <= 64 and _UID.fullmatch(text) is not None
+
+
+def digest(parts: Iterable[str]) -> str:
+    """SHA-256 over the parts, in order, as 32 hexadecimal digits."""
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+
+def instance_set(sop_instance_uids: Iterable[str]) -> str:
+    """The name of a set of instances, whatever order they came in."""
+    return digest(sorted(set(sop_instance_uids)))
+
+
+def job_id(stack_id: str, model: str, version: str) -> str:
+    """The name of the work of one model version on one stack."""
+    return digest((stack_id, model, version))
+
+
+def derived_uid(*parts: str) -> str:
+    """A UID of the 2.25 root (PS3.5 B.2) that is the same for the same parts: a PACS can never get duplicates."""
+    return f"2.25.{uuid.uuid5(_NAMESPACE, '/'.join(parts)).int}"

@@ -1,0 +1,156 @@
+"""The life of a job and of a delivery: closed tables of what may follow what."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from service.core.errors import Broken, TryAgain, Unsuitable
+
+
+class State(StrEnum):
+    """A resting state is named after what is on disk, an active one after what is being done."""
+
+    QUEUED = "QUEUED"  # the stack lies in the spool
+    INFERRING = "INFERRING"
+    INFERRED = "INFERRED"  # findings lie in work/
+    REPORTING = "REPORTING"
+    REPORTED = "REPORTED"  # verified objects lie in outbox/
+    DELIVERED = "DELIVERED"  # every destination has every object
+    DECLINED = "DECLINED"  # the input is not for this model
+    FAILED = "FAILED"  # a person has to look
+
+
+class Event(StrEnum):
+    """What happens to a job."""
+
+    START = "START"
+    DONE = "DONE"
+    RETRY = "RETRY"  # the step failed and may succeed later, or its lease expired
+    DECLINE = "DECLINE"
+    FAIL = "FAIL"
+    DELIVER = "DELIVER"
+    REQUEUE = "REQUEUE"  # a person asked for it
+
+
+ACTIVE = {State.INFERRING: State.QUEUED, State.REPORTING: State.INFERRED}  # active -> what RETRY goes back to
+
+TRANSITIONS: dict[tuple[State, Event], State] = {
+    (State.QUEUED, Event.START): State.INFERRING,
+    (State.QUEUED, Event.DECLINE): State.DECLINED,  # a late instance superseded its stack
+    (State.INFERRING, Event.DONE): State.INFERRED,
+    (State.INFERRING, Event.RETRY): State.QUEUED,
+    (State.INFERRING, Event.DECLINE): State.DECLINED,
+    (State.INFERRING, Event.FAIL): State.FAILED,
+    (State.INFERRED, Event.START): State.REPORTING,
+    (State.REPORTING, Event.DONE): State.REPORTED,
+    (State.REPORTING, Event.RETRY): State.INFERRED,
+    (State.REPORTING, Event.DECLINE): State.DECLINED,
+    (State.REPORTING, Event.FAIL): State.FAILED,
+    (State.REPORTED, Event.DELIVER): State.DELIVERED,
+    (State.FAILED, Event.REQUEUE): State.QUEUED,
+    (State.DECLINED, Event.REQUEUE): State.QUEUED,
+}
+
+
+def after(state: State, event: Event) -> State:
+    """The state that follows. Raises Broken when the table has no such step."""
+    try:
+        return TRANSITIONS[state, event]
+    except KeyError:
+        raise Broken(f"{event} is not possible for a job that is {state}") from None
+
+
+MOST_ATTEMPTS = 3  # of one step of a job
+
+
+def outcome(error: Exception, attempts: int) -> Event:
+    """What an error in a step means for its job; `attempts` are those before this one. Unknown means FAIL, visibly."""
+    if isinstance(error, Unsuitable):
+        return Event.DECLINE
+    if isinstance(error, TryAgain) and attempts + 1 < MOST_ATTEMPTS:
+        return Event.RETRY
+    return Event.FAIL
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One model version's work on one stack."""
+
+    job_id: str
+    stack_id: str
+    series_instance_uid: str
+    study_instance_uid: str
+    model: str
+    version: str
+    rule: str
+    destinations: tuple[str, ...]
+    state: State
+    attempts: int  # of the step at hand that failed
+    created_at: datetime
+
+
+class DeliveryState(StrEnum):
+    """One object on its way to one destination."""
+
+    WAITING = "WAITING"
+    SENDING = "SENDING"
+    SENT = "SENT"
+    DEAD = "DEAD"  # a person has to look
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One object for one destination."""
+
+    delivery_id: int
+    job_id: str
+    sop_instance_uid: str
+    destination: str
+    state: DeliveryState
+    attempts: int  # that count towards DEAD
+    tries: int  # all of them: back-off grows with these
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What follows from one attempt to deliver: the next state, whether it counts, and what was seen."""
+
+    state: DeliveryState
+    counts: bool
+    seen: str
+
+
+REFUSALS = {"content": 2, "processing": 3}  # counted attempts after which an object is DEAD
+
+_BUSY = range(0xA700, 0xA800)
+_STORED = {0x0000, 0x0111, 0xB000, 0xB006, 0xB007}  # 0111: it has this SOP Instance already
+_CONTENT = (range(0xA900, 0xAA00), range(0xC000, 0xD000))
+_NEVER = {0x0122, 0x0124}  # SOP Class not supported; not authorised
+
+
+def judge(status: int | None, attempts: int) -> Verdict:
+    """What a C-STORE status means for a delivery (PS3.4 table B.2-1); None is "no answer came".
+
+    `attempts` are the counted ones before this. No answer and out-of-resources never lead to DEAD.
+    """
+    if status is None:
+        return Verdict(DeliveryState.WAITING, False, "no answer: it may have been stored, and is sent again")
+    seen = f"status 0x{status:04X}"
+    if status in _STORED:
+        return Verdict(DeliveryState.SENT, True, seen)
+    if status in _BUSY:
+        return Verdict(DeliveryState.WAITING, False, f"{seen}: out of resources")
+    if status in _NEVER:
+        return Verdict(DeliveryState.DEAD, True, f"{seen}: not allowed there")
+    most = REFUSALS["content" if any(status in span for span in _CONTENT) else "processing"]
+    return Verdict(DeliveryState.WAITING if attempts + 1 < most else DeliveryState.DEAD, True, seen)
+
+
+_WAITS = (5, 30, 120, 600, 1800)
+_LONGEST_WAIT = 3600
+
+
+def wait(attempts: int, jitter: float = 0.0) -> timedelta:
+    """Back-off before attempt number `attempts` + 1, spread by `jitter` in [-1, 1] times 20 %."""
+    seconds = _WAITS[attempts] if attempts < len(_WAITS) else _LONGEST_WAIT
+    return timedelta(seconds=seconds * (1 + 0.2 * jitter))

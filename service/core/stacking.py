@@ -1,0 +1,176 @@
+"""From the instances of a Series to stacks: groups that are alike, split where positions repeat."""
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from service.core.entities import Instance, Plane, Reason, Refusal, Stack
+from service.core.errors import NotAVolume
+from service.core.geometry import ORIENTATION_TOLERANCE, SAME_POSITION_MM, arrange, heights
+
+RESULT_CLASSES = {
+    "1.2.840.10008.5.1.4.1.1.66": "registration or raw data",
+    "1.2.840.10008.5.1.4.1.1.88": "structured report",
+    "1.2.840.10008.5.1.4.1.1.104": "encapsulated document",
+    "1.2.840.10008.5.1.4.1.1.11": "presentation state",
+    "1.2.840.10008.5.1.4.1.1.481": "radiotherapy object",
+}
+
+# Attributes that tell frames of one position apart, the most specific first.
+SPLITTING = (
+    "StackID",
+    "EchoNumbers",
+    "EchoTime",
+    "ImageType",
+    "ComplexImageComponent",
+    "DiffusionBValue",
+    "TemporalPositionIdentifier",
+    "TemporalPositionIndex",
+    "TriggerTime",
+    "NominalPercentageOfCardiacPhase",
+    "InversionTime",
+    "FlipAngle",
+    "KVP",
+    "ConvolutionKernel",
+    "ReconstructionDiameter",
+    "ContrastBolusAgent",
+    "AcquisitionNumber",
+    "AcquisitionDateTime",
+    "AcquisitionTime",
+    "SequenceName",
+    "ContentTime",
+)
+
+Located = tuple[Instance, Plane]
+Part = Stack | Refusal
+Member = TypeVar("Member")
+Key = TypeVar("Key", bound=Hashable)
+
+
+def split(instances: Iterable[Instance]) -> tuple[Part, ...]:
+    """Every instance of one Series in exactly one Stack or Refusal, the same whatever order they come in."""
+    members = sorted(instances, key=lambda instance: instance.sop_instance_uid)
+    mixed = _mixed(members)
+    if mixed:
+        return (mixed,)
+    parts: list[Part] = []
+    located: list[Located] = []
+    for reason, group in _grouped(members, _set_aside).items():
+        if reason is None:
+            located = [(instance, instance.plane) for instance in group if instance.plane]
+            continue
+        parts.append(Refusal(tuple(group), reason, _SENTENCES[reason]))
+    for alike in _alike(located):
+        parts.extend(_stacks(alike, split_by=""))
+    return tuple(parts)
+
+
+def _mixed(members: Sequence[Instance]) -> Refusal | None:
+    if len({instance.patient for instance in members}) > 1:
+        return Refusal(tuple(members), Reason.SEVERAL_PATIENTS, "one Series Instance UID, several Patient IDs")
+    if len({instance.study_instance_uid for instance in members}) > 1:
+        return Refusal(tuple(members), Reason.SEVERAL_STUDIES, "one Series Instance UID, several Study Instance UIDs")
+    return None
+
+
+_SENTENCES = {
+    Reason.MADE_BY_THIS_NODE: "results of this node are never analysed again",
+    Reason.NOT_AN_IMAGE: "its SOP Class holds no image of a patient",
+    Reason.LOCALIZER: "Image Type says LOCALIZER or SCOUT",
+    Reason.MULTI_FRAME: "multi-frame instances are not assembled by this version",
+    Reason.PIXELS_MISSING: "a file ends before its Pixel Data does: send it again",
+    Reason.NO_GEOMETRY: "Image Position, Image Orientation or Pixel Spacing is absent: it has no place in the patient",
+}
+
+
+def _set_aside(instance: Instance) -> Reason | None:
+    checks = (
+        (instance.value("ManufacturerModelName") == "Isocenter", Reason.MADE_BY_THIS_NODE),
+        (_is_result(instance.sop_class_uid), Reason.NOT_AN_IMAGE),
+        (not {"LOCALIZER", "SCOUT"}.isdisjoint(instance.image_type), Reason.LOCALIZER),
+        (instance.frames > 1, Reason.MULTI_FRAME),
+        (instance.pixels_missing, Reason.PIXELS_MISSING),
+        (instance.plane is None, Reason.NO_GEOMETRY),
+    )
+    return next((reason for applies, reason in checks if applies), None)
+
+
+def _is_result(sop_class_uid: str) -> bool:
+    return any(sop_class_uid == root or sop_class_uid.startswith(f"{root}.") for root in RESULT_CLASSES)
+
+
+def _alike(located: Iterable[Located]) -> list[list[Located]]:
+    """Groups of one size, spacing, frame of reference, kind and orientation."""
+    groups: list[list[Located]] = []
+    for candidates in _grouped(located, _hard_key).values():
+        clusters: list[list[Located]] = []
+        for member in candidates:
+            home = next((cluster for cluster in clusters if _parallel(cluster[0][1], member[1])), None)
+            if home is None:
+                clusters.append(home := [])
+            home.append(member)
+        groups.extend(clusters)
+    return groups
+
+
+def _hard_key(member: Located) -> Hashable:
+    instance, plane = member
+    return (
+        instance.sop_class_uid,
+        instance.frame_of_reference_uid,
+        plane.rows,
+        plane.columns,
+        round(plane.spacing.between_rows_mm, 4),
+        round(plane.spacing.between_columns_mm, 4),
+        instance.value("PhotometricInterpretation"),
+        instance.value("Modality"),
+    )
+
+
+def _parallel(first: Plane, second: Plane) -> bool:
+    ours = np.array([*first.orientation.row, *first.orientation.column])
+    theirs = np.array([*second.orientation.row, *second.orientation.column])
+    return bool(np.abs(ours - theirs).max() <= ORIENTATION_TOLERANCE)
+
+
+def _stacks(members: Sequence[Located], split_by: str) -> list[Part]:
+    try:
+        groups = _told_apart(members) if _repeats(members) else []
+        if groups:
+            return [part for name, group in groups for part in _stacks(group, f"{split_by} {name}".strip())]
+        order, grid = arrange([plane for _, plane in members])
+    except NotAVolume as refusal:
+        instances = tuple(instance for instance, _ in members)
+        return [Refusal(instances, Reason(refusal.reason), str(refusal))]
+    return [Stack(tuple(members[index][0] for index in order), grid, split_by)]
+
+
+def _repeats(members: Sequence[Located]) -> int:
+    """How many slices lie where another one lies already."""
+    height = np.sort(heights([plane for _, plane in members]))
+    return int(np.count_nonzero(np.diff(height) < SAME_POSITION_MM))
+
+
+def _told_apart(members: Sequence[Located]) -> list[tuple[str, list[Located]]]:
+    """The members grouped by the first attribute that resolves every repeated position, else by the one that
+    lessens them most; empty when none does."""
+    best: tuple[str, dict[str, list[Located]]] = ("", {})
+    fewest = _repeats(members)
+    for keyword in SPLITTING:
+        groups = _grouped(members, lambda member, keyword=keyword: member[0].value(keyword))  # type: ignore[misc]
+        repeats = sum(_repeats(group) for group in groups.values())
+        if 2 <= len(groups) <= max(2, len(members) // 2) and repeats < fewest:
+            best, fewest = (keyword, groups), repeats
+        if fewest == 0:
+            break
+    keyword, groups = best
+    return [(f"{keyword}={value or 'absent'}", group) for value, group in sorted(groups.items())]
+
+
+def _grouped(members: Iterable[Member], key: Callable[[Member], Key]) -> dict[Key, list[Member]]:
+    groups: dict[Key, list[Member]] = defaultdict(list)
+    for member in members:
+        groups[key(member)].append(member)
+    return dict(groups)

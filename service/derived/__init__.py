@@ -1,0 +1,1 @@
+"""Datasets in, dataset out: the DICOM objects this node makes."""

@@ -1,0 +1,88 @@
+"""Comparisons that every proof makes: each raises Unproven with the name of the check and both values."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset
+
+from models.findings import Findings
+from models.volume import Grid
+from service.core.errors import Unproven
+from service.derived.standard import absent_attributes
+
+POSITION_TOLERANCE_MM = 1e-3
+VOXEL_TOLERANCE = 0.25  # of a voxel: rounding and jitter of a scanner stay below, any wrong slice is far above
+
+_PATIENT = ("PatientID", "PatientName", "PatientBirthDate", "PatientSex")
+_STUDY = ("StudyInstanceUID", "StudyDate", "StudyTime", "StudyID", "AccessionNumber")
+
+
+def same(check: str, found: object, expected: object) -> None:
+    """Raise Unproven unless both are equal."""
+    if found != expected:
+        raise Unproven(f"{check}: the object says {found!r}, it should say {expected!r}")
+
+
+def close(check: str, found: NDArray[np.float64], expected: NDArray[np.float64], tolerance: float) -> None:
+    """Raise Unproven unless all numbers agree within the tolerance."""
+    if found.shape != expected.shape or not np.abs(found - expected).max(initial=0.0) <= tolerance:
+        raise Unproven(f"{check}: the object says {found.tolist()}, it should say {expected.tolist()}")
+
+
+def prove_identity(derived: Dataset, sources: Sequence[Dataset]) -> None:
+    """Raise Unproven unless the object and every source are of one patient and one study."""
+    for keyword in (*_PATIENT, *_STUDY):
+        expected = str(sources[0].get(keyword) or "")
+        for dataset in (derived, *sources):
+            if str(dataset.get(keyword) or "") != expected:
+                raise Unproven(_identity_sentence(keyword, dataset, sources[0]))
+
+
+def _identity_sentence(keyword: str, dataset: Dataset, source: Dataset) -> str:
+    """What differs; reasons are logged, so the values of a patient's attributes are not told."""
+    sentence = f"{keyword}: {dataset.SOPInstanceUID} and {source.SOPInstanceUID} differ"
+    if keyword in _PATIENT:
+        return sentence
+    return f"{sentence}, {dataset.get(keyword)!r} and {source.get(keyword)!r}"
+
+
+def prove_required_attributes(derived: Dataset) -> None:
+    """Raise Unproven unless every mandatory attribute of the object's IOD is there."""
+    same("absent mandatory attributes", absent_attributes(derived), [])
+
+
+def prove_grid(sources: Sequence[Dataset], grid: Grid) -> None:
+    """Raise Unproven unless slice k of the grid lies where source k lies."""
+    same("number of slices", grid.shape[0], len(sources))
+    for index, source in enumerate(sources):
+        rows, columns = int(source.Rows), int(source.Columns)
+        same(f"size of slice {index}", grid.shape[1:], (rows, columns))
+        corners = np.array([(0, 0), (rows - 1, 0), (0, columns - 1)], dtype=np.float64)
+        on_grid = grid.to_world(np.column_stack((np.full(3, float(index)), corners)))
+        tolerance_mm = VOXEL_TOLERANCE * float(grid.spacing_mm.min())
+        close(f"place of slice {index} in mm", on_grid, corners_mm(source, corners), tolerance_mm)
+
+
+def corners_mm(source: Dataset, corners: NDArray[np.float64]) -> NDArray[np.float64]:
+    """World positions of (row, column) indices of a plane, (n, 2) -> (n, 3) mm (PS3.3 C.7.6.2.1.1)."""
+    cosines = np.array(source.ImageOrientationPatient, dtype=np.float64).reshape(2, 3)
+    row_mm, column_mm = (float(mm) for mm in source.PixelSpacing)
+    steps = np.stack((cosines[1] * row_mm, cosines[0] * column_mm))
+    return np.asarray(np.array(source.ImagePositionPatient, dtype=np.float64) + corners @ steps)
+
+
+def prove_volumes(findings: Findings) -> None:
+    """Raise Unproven unless the findings agree with their own label map and every volume found is plausible."""
+    counts = np.bincount(findings.label_map.labels.ravel(), minlength=256)
+    voxel_ml = findings.label_map.grid.voxel_volume_ml
+    listed = {volume.label.value for volume in findings.volumes}
+    same("labels without a name", sorted(set(np.flatnonzero(counts).tolist()) - listed - {0}), [])
+    for volume in findings.volumes:
+        label, voxels = volume.label, int(counts[volume.label.value])
+        same(f"voxels of {label.name}", volume.voxels, voxels)
+        close(f"volume of {label.name} in ml", np.array([volume.volume_ml]), np.array([voxels * voxel_ml]), 1e-6)
+        if voxels and not label.plausible_ml.holds(volume.volume_ml):
+            raise Unproven(
+                f"implausible volume: {label.name} has {volume.volume_ml:.3f} ml, it should have {label.plausible_ml} ml"
+            )

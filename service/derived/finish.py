@@ -1,0 +1,138 @@
+"""What every object of this node has in common: whose it is, what made it, when, and nothing left to chance."""
+
+from copy import deepcopy
+from datetime import datetime
+
+from highdicom.version import __version__ as highdicom_version
+from pydicom import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
+
+from models.findings import Algorithm
+from service.core.identity import derived_uid
+from service.derived.encoding import file_meta
+from service.derived.origin import Origin
+from service.derived.standard import patient_and_study_attributes
+
+MANUFACTURER = "Isocenter"
+SERIES_NUMBERS = {"SEG": 9001, "SR": 9002}  # far above those of scanners: results sort behind the images
+
+# IHE AI Results, Contributing Equipment: the trial-implementation code of "Processing Algorithm"
+_PROCESSING_ALGORITHM = Code("Newcode1", "99IHE", "Processing Algorithm")
+_IMAGE_ATTRIBUTES = ("BodyPartExamined", "Laterality", "PatientOrientation", "QualityControlImage")
+_EQUIPMENT_ATTRIBUTES = (
+    "Manufacturer",
+    "InstitutionName",
+    "StationName",
+    "ManufacturerModelName",
+    "DeviceSerialNumber",
+    "SoftwareVersions",
+)
+
+
+def finish(dataset: Dataset, source: Dataset, algorithm: Algorithm, origin: Origin) -> Dataset:
+    """The object, complete: identity from the source image, equipment, series, times and File Meta Information."""
+    _copy_identity(dataset, source)
+    _describe_series(dataset, algorithm)
+    _describe_equipment(dataset, source, algorithm, origin)
+    _stamp(dataset, origin.made_at)
+    _name_dimensions(dataset, origin)
+    dataset.SpecificCharacterSet = "ISO_IR 192"
+    dataset.file_meta = file_meta(dataset)
+    return dataset
+
+
+def device_uid(algorithm: Algorithm) -> str:
+    """The UID of the algorithm as a device: a new one whenever name, version or weights change (IHE AI Results)."""
+    return derived_uid("algorithm", algorithm.name, algorithm.version, algorithm.weights_sha256)
+
+
+def _copy_identity(dataset: Dataset, source: Dataset) -> None:
+    keywords = patient_and_study_attributes()
+    if "Rows" in dataset:
+        keywords = (*keywords, *_IMAGE_ATTRIBUTES)
+    for keyword in keywords:
+        if keyword in source:
+            dataset.add(_decoded(source, keyword))
+    if "TimezoneOffsetFromUTC" in source:
+        dataset.TimezoneOffsetFromUTC = source.TimezoneOffsetFromUTC
+
+
+def _decoded(source: Dataset, keyword: str) -> object:
+    """A copy of an element in which no text waits to be decoded by a character set that is no longer there."""
+    element = source[keyword]
+    if element.VR == "SQ":
+        for item in element.value:
+            for _ in item.iterall():
+                pass
+    return deepcopy(element)
+
+
+def _describe_series(dataset: Dataset, algorithm: Algorithm) -> None:
+    dataset.SeriesNumber = SERIES_NUMBERS[dataset.Modality]
+    dataset.SeriesDescription = f"AI {algorithm.name} {algorithm.version}"[:64]
+
+
+def _describe_equipment(dataset: Dataset, source: Dataset, algorithm: Algorithm, origin: Origin) -> None:
+    dataset.Manufacturer = MANUFACTURER
+    dataset.ManufacturerModelName = MANUFACTURER
+    dataset.SoftwareVersions = origin.software_version
+    dataset.DeviceSerialNumber = algorithm.weights_sha256[:16]
+    dataset.ContributingEquipmentSequence = [
+        *_acquisition(source),
+        _algorithm(algorithm),
+        _library(),
+    ]
+
+
+def _acquisition(source: Dataset) -> list[Dataset]:
+    if not source.get("Manufacturer"):  # Type 1 in this sequence
+        return []
+    item = Dataset()
+    for keyword in _EQUIPMENT_ATTRIBUTES:
+        if source.get(keyword):
+            item.add(deepcopy(source[keyword]))
+    item.PurposeOfReferenceCodeSequence = [_coded(codes.DCM.AcquisitionEquipment)]
+    return [item]
+
+
+def _algorithm(algorithm: Algorithm) -> Dataset:
+    item = Dataset()
+    item.Manufacturer = algorithm.manufacturer
+    item.ManufacturerModelName = algorithm.name
+    item.SoftwareVersions = algorithm.version
+    item.DeviceUID = device_uid(algorithm)
+    item.PurposeOfReferenceCodeSequence = [_coded(_PROCESSING_ALGORITHM)]
+    return item
+
+
+def _library() -> Dataset:
+    item = Dataset()
+    item.Manufacturer = "Highdicom open-source contributors"
+    item.ManufacturerModelName = "highdicom"
+    item.SoftwareVersions = highdicom_version
+    item.ContributionDescription = "Software library used to create this instance"
+    item.PurposeOfReferenceCodeSequence = [_coded(codes.DCM.ProcessingEquipment)]
+    return item
+
+
+def _coded(code: Code) -> Dataset:
+    item = Dataset()
+    item.CodeValue = code.value
+    item.CodingSchemeDesignator = code.scheme_designator
+    item.CodeMeaning = code.meaning
+    return item
+
+
+def _stamp(dataset: Dataset, made_at: datetime) -> None:
+    for event in ("InstanceCreation", "Series", "Content"):
+        setattr(dataset, f"{event}Date", made_at.strftime("%Y%m%d"))
+        setattr(dataset, f"{event}Time", made_at.strftime("%H%M%S.%f"))
+
+
+def _name_dimensions(dataset: Dataset, origin: Origin) -> None:
+    """The dimension organization by a computed UID; the library draws one."""
+    uid = origin.uid("dimensions", dataset.Modality)
+    for keyword in ("DimensionOrganizationSequence", "DimensionIndexSequence"):
+        for item in dataset.get(keyword, []):
+            item.DimensionOrganizationUID = uid

@@ -1,0 +1,64 @@
+"""The frames of a Segmentation, read with no help from the library that wrote them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset
+
+from models.volume import Vector
+from service.derived.checks import same
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One frame: its segment, the image it was drawn on, its plane in LPS mm and its pixels (row, column)."""
+
+    number: int
+    segment_number: int
+    source_uid: str
+    position_mm: Vector
+    orientation: Vector
+    spacing_mm: Vector
+    pixels: NDArray[np.bool_]
+
+
+def frames(segmentation: Dataset) -> Iterator[Frame]:
+    """The frames of a BINARY Segmentation in their order; raises Unproven when there are not as many as it says."""
+    shared = segmentation.SharedFunctionalGroupsSequence[0]
+    orientation = _numbers(shared.PlaneOrientationSequence[0].ImageOrientationPatient)
+    spacing_mm = _numbers(shared.PixelMeasuresSequence[0].PixelSpacing)
+    groups = segmentation.PerFrameFunctionalGroupsSequence
+    same("number of frames", int(segmentation.NumberOfFrames), len(groups))
+    for number, (group, pixels) in enumerate(zip(groups, _pixels(segmentation), strict=True), start=1):
+        yield Frame(
+            number=number,
+            segment_number=int(group.SegmentIdentificationSequence[0].ReferencedSegmentNumber),
+            source_uid=_source_uid(group),
+            position_mm=_numbers(group.PlanePositionSequence[0].ImagePositionPatient),
+            orientation=orientation,
+            spacing_mm=spacing_mm,
+            pixels=pixels,
+        )
+
+
+def _pixels(segmentation: Dataset) -> Iterator[NDArray[np.bool_]]:
+    """One (row, column) array for each frame; frames follow each other with no bits between them (PS3.5 8.1.1)."""
+    shape = (int(segmentation.Rows), int(segmentation.Columns))
+    size, count = shape[0] * shape[1], int(segmentation.NumberOfFrames)
+    packed = np.frombuffer(segmentation.PixelData, dtype=np.uint8)
+    same("bytes of pixels", len(packed), (count * size + 15) // 16 * 2)
+    for first in range(0, count * size, size):
+        bits = np.unpackbits(packed[first // 8 : (first + size + 7) // 8], bitorder="little")
+        yield bits[first % 8 : first % 8 + size].reshape(shape).astype(np.bool_)
+
+
+def _source_uid(group: Dataset) -> str:
+    images = [image for step in group.DerivationImageSequence for image in step.SourceImageSequence]
+    same("source images of a frame", len(images), 1)
+    return str(images[0].ReferencedSOPInstanceUID)
+
+
+def _numbers(values: Sequence[float]) -> Vector:
+    return np.array(values, dtype=np.float64)

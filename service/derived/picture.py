@@ -1,0 +1,160 @@
+"""Pictures of findings for people: three patient planes through the largest structure, as one sheet."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+from scipy.ndimage import binary_erosion
+
+from models.findings import Findings, SegmentVolume
+from models.manifest import Label
+from models.volume import LabelMap, Vector, Volume
+from service.derived.planes import VIEWS, Plane, View, cut, extent_mm
+
+Rgb = NDArray[np.uint8]
+Colour = tuple[int, int, int]
+
+PANEL = 480  # pixels along the longest side of the volume
+_FILL, _OUTLINE_WIDTH = 0.28, 2
+_MARGIN, _HEADER, _CAPTION, _LEGEND_ROW, _LEGEND_COLUMN = 20, 56, 30, 30, 300
+_PAPER, _BLACK, _INK, _FAINT = (22, 25, 30), (0, 0, 0), (238, 240, 243), (152, 159, 170)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Intensities shown as black and as white."""
+
+    minimum: float
+    maximum: float
+
+
+def window_of(volume: Volume) -> Window:
+    """Black at the 1st percentile, white at the 99.5th: for images whose units have no meaning."""
+    low, high = np.percentile(volume.values, (1.0, 99.5))
+    return Window(float(low), max(float(high), float(low) + 1e-6))
+
+
+def overlay(volume: Volume, label_map: LabelMap, labels: Sequence[Label], window: Window) -> Mapping[Plane, Rgb]:
+    """Pictures (row, column, 3) through the middle of the largest structure, on square pixels of one size."""
+    through_mm = _middle(label_map)
+    pictures = {}
+    for plane, view in VIEWS.items():
+        image = cut(volume.grid, view, through_mm, pixel_mm(volume))
+        drawing = cut(label_map.grid, view, through_mm, pixel_mm(volume))
+        rgb = _grey(image.sample(volume.values), window)
+        for label in labels:
+            rgb = _tint(rgb, drawing.covered(label_map.labels, label.value), label.color_rgb)
+        pictures[plane] = np.rint(rgb).astype(np.uint8)
+    return pictures
+
+
+def pixel_mm(volume: Volume) -> float:
+    """Size of a pixel in every picture of the volume."""
+    low, high = extent_mm(volume.grid)
+    return float((high - low).max()) / PANEL
+
+
+def sheet(volume: Volume, findings: Findings, window: Window | None = None) -> Image.Image:
+    """The three pictures on one page, with orientation, scale, structures and volumes."""
+    labels = [measured.label for measured in findings.volumes]
+    pictures = overlay(volume, findings.label_map, labels, window or window_of(volume))
+    width = sum(picture.shape[1] for picture in pictures.values()) + _MARGIN * (len(pictures) + 1)
+    columns = max(1, (width - _MARGIN) // _LEGEND_COLUMN)
+    bottom = _HEADER + max(picture.shape[0] for picture in pictures.values()) + _CAPTION
+    rows = -(-len(findings.volumes) // columns)
+    page = Image.new("RGB", (width, bottom + rows * _LEGEND_ROW + _MARGIN), _PAPER)
+    pen = ImageDraw.Draw(page)
+    title = f"{findings.algorithm.name} {findings.algorithm.version}"
+    _write(pen, (_MARGIN, _HEADER // 2), title, 22, "lm")
+    _write(pen, (width - _MARGIN, _HEADER // 2), "AI result · not verified · not for diagnosis", 15, "rm", _FAINT)
+    left = _MARGIN
+    for plane, picture in pictures.items():
+        _place(page, picture, plane, (left, _HEADER, bottom - _CAPTION))
+        left += picture.shape[1] + _MARGIN
+    _scale_bar(pen, (_MARGIN + 12, bottom - _CAPTION - 12), pixel_mm(volume))
+    for number, measured in enumerate(findings.volumes):
+        row, column = divmod(number, columns)
+        _legend_entry(pen, (_MARGIN + column * _LEGEND_COLUMN, bottom + 14 + row * _LEGEND_ROW), measured)
+    return page
+
+
+def png(image: Image.Image) -> bytes:
+    """The image as PNG."""
+    encoded = BytesIO()
+    image.save(encoded, format="PNG", optimize=True)
+    return encoded.getvalue()
+
+
+def _middle(label_map: LabelMap) -> Vector:
+    """World position of the middle of the largest structure; of the grid when there is none."""
+    counts = np.bincount(label_map.labels.ravel(), minlength=256)
+    counts[0] = 0
+    if not counts.any():
+        return label_map.grid.to_world((np.array([label_map.grid.shape]) - 1) / 2)[0]
+    voxels = np.argwhere(label_map.labels == counts.argmax())
+    # the voxel nearest to the mean: the mean of a bent structure may lie outside of it
+    nearest = np.abs(voxels - voxels.mean(axis=0)).sum(axis=1).argmin()
+    return label_map.grid.to_world(voxels[nearest][None].astype(np.float64))[0]
+
+
+def _grey(values: NDArray[np.float64], window: Window) -> NDArray[np.float64]:
+    shade = np.clip((values - window.minimum) / (window.maximum - window.minimum), 0.0, 1.0) * 255.0
+    return np.repeat(np.nan_to_num(shade)[..., None], 3, axis=2)
+
+
+def _tint(rgb: NDArray[np.float64], mask: NDArray[np.bool_], colour: Colour) -> NDArray[np.float64]:
+    """A translucent fill inside an opaque outline."""
+    outline = mask & ~binary_erosion(mask, iterations=_OUTLINE_WIDTH)
+    opacity = np.where(outline, 1.0, _FILL * mask)[..., None]
+    return np.asarray(rgb * (1.0 - opacity) + np.array(colour, dtype=np.float64) * opacity)
+
+
+def _place(page: Image.Image, picture: Rgb, plane: Plane, at: tuple[int, int, int]) -> None:
+    """The picture on black between `at` = (left, top, bottom), with letters at its sides and its name below."""
+    left, top, bottom = at
+    rows, columns = picture.shape[:2]
+    view, pen = VIEWS[plane], ImageDraw.Draw(page)
+    pen.rectangle((left, top, left + columns - 1, bottom - 1), fill=_BLACK)
+    page.paste(Image.fromarray(picture), (left, top + (bottom - top - rows) // 2))
+    _letters(pen, view, (left, top, left + columns, bottom))
+    _write(pen, (left + columns // 2, bottom + _CAPTION // 2), plane.value.capitalize(), 15, "mm", _FAINT)
+
+
+def _letters(pen: ImageDraw.ImageDraw, view: View, box: tuple[int, int, int, int]) -> None:
+    left, top, right, bottom = box
+    across, down = (left + right) // 2, (top + bottom) // 2
+    _write(pen, (left + 8, down), view.left_letter, 17, "lm")
+    _write(pen, (right - 8, down), view.right_letter, 17, "rm")
+    _write(pen, (across, top + 6), view.top_letter, 17, "ma")
+    _write(pen, (across, bottom - 6), view.bottom_letter, 17, "md")
+
+
+def _scale_bar(pen: ImageDraw.ImageDraw, at: tuple[int, int], mm: float) -> None:
+    """A bar of a round length, no longer than a quarter of a panel; `mm` is the size of a pixel."""
+    length_mm = max(length for length in (1, 2, 5, 10, 20, 50, 100) if length <= PANEL * mm / 4 or length == 1)
+    left, bottom = at
+    right = left + round(length_mm / mm)
+    for colour, swell in ((_BLACK, 1), (_INK, 0)):
+        pen.rectangle((left - swell, bottom - 3 - swell, right + swell, bottom + swell), fill=colour)
+    _write(pen, (left, bottom - 8), f"{length_mm} mm", 14, "ls")
+
+
+def _legend_entry(pen: ImageDraw.ImageDraw, at: tuple[int, int], measured: SegmentVolume) -> None:
+    left, middle = at
+    colour = measured.label.color_rgb
+    faint = tuple(round(part * _FILL + back * (1 - _FILL)) for part, back in zip(colour, _PAPER, strict=True))
+    pen.rounded_rectangle((left, middle - 8, left + 16, middle + 8), 3, fill=faint, outline=colour, width=2)
+    amount = f"{measured.volume_ml:.1f} ml" if measured.voxels else "not found"
+    _write(pen, (left + 26, middle), measured.label.name, 16, "lm")
+    _write(pen, (left + _LEGEND_COLUMN - 30, middle), amount, 16, "rm", _INK if measured.voxels else _FAINT)
+
+
+def _write(
+    pen: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int, anchor: str, colour: Colour = _INK
+) -> None:
+    pen.text(
+        at, text, fill=colour, font=ImageFont.load_default(size), anchor=anchor, stroke_width=1, stroke_fill=_BLACK
+    )

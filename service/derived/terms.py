@@ -1,0 +1,44 @@
+"""Coded terms, and the names under which structures are found again in every object of a job."""
+
+from dataclasses import dataclass
+
+from highdicom.sr import CodedConcept
+from pydicom.sr.codedict import codes
+
+from models.findings import Findings, SegmentVolume
+from models.manifest import Code
+from service.derived.origin import Origin
+
+ARTIFICIAL_INTELLIGENCE = codes.cid7162.ArtificialIntelligence
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """One structure of the model under its tracking names; `segment_number` is None when it was not found."""
+
+    volume: SegmentVolume
+    segment_number: int | None
+    tracking_id: str
+    tracking_uid: str
+
+
+def structures(findings: Findings, origin: Origin) -> list[Structure]:
+    """Every structure the model looked for; those it found are numbered 1, 2, 3, ... (PS3.3 C.8.20.2)."""
+    numbered: list[Structure] = []
+    found = 0
+    for volume in findings.volumes:
+        found += volume.voxels > 0
+        numbered.append(
+            Structure(
+                volume,
+                found if volume.voxels > 0 else None,
+                f"{findings.algorithm.name} {volume.label.name}"[:64],
+                origin.uid("structure", str(volume.label.value)),
+            )
+        )
+    return numbered
+
+
+def concept(code: Code) -> CodedConcept:
+    """A manifest's code as a Code Sequence item."""
+    return CodedConcept(code.value, code.scheme, code.meaning)

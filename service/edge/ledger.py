@@ -1,0 +1,345 @@
+"""The ledger: every decision, in SQLite (or PostgreSQL by URL), one guarded statement per change.
+
+Lose it and compute is lost, not data: everything in it is decided again from the spool.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sql
+from alembic import command
+from alembic.config import Config
+from sqlalchemy.engine import Connection, Engine, Row
+
+from service.core.errors import Broken, TryAgain
+from service.core.jobs import ACTIVE, Delivery, DeliveryState, Event, Job, State, Verdict, after
+from service.edge.tables import deliveries, events, jobs, series, stacks
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_BUSY_SECONDS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesRow:
+    """A Series as it was closed."""
+
+    series_instance_uid: str
+    study_instance_uid: str
+    modality: str
+    description: str
+    instances: int
+    instance_set: str
+    last_at: datetime
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class StackRow:
+    """A part of a Series: its geometry in words, or the reason it has none."""
+
+    stack_id: str
+    series_instance_uid: str
+    instances: int
+    split_by: str
+    geometry: str
+    reason: str
+
+
+class Ledger:
+    """One database. Every method is one transaction."""
+
+    def __init__(self, url: str) -> None:
+        self._engine = _engine(url)
+
+    def migrate(self) -> None:
+        """Bring the schema up to date."""
+        config = Config()
+        config.set_main_option("script_location", str(_MIGRATIONS))
+        with self._engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._engine.dispose()
+
+    def closed_series(self) -> dict[str, str]:
+        """Series Instance UID -> the instance set it was closed with."""
+        with self._engine.begin() as connection:
+            rows = connection.execute(sql.select(series.c.series_instance_uid, series.c.instance_set))
+            return {row.series_instance_uid: row.instance_set for row in rows}
+
+    def close_series(self, closed: SeriesRow, parts: Sequence[StackRow], now: datetime) -> None:
+        """Record a Series and its parts; parts of an earlier closing that are no more are superseded."""
+        uid = closed.series_instance_uid
+        values = {name: getattr(closed, name) for name in SeriesRow.__slots__} | {"closed_at": now}
+        with self._engine.begin() as connection:
+            _upsert(connection, series, values)
+            connection.execute(stacks.update().where(stacks.c.series_instance_uid == uid).values(superseded=1))
+            for part in parts:
+                self._keep_stack(connection, part)
+            _note(connection, now, uid, "CLOSE", closed.evidence)
+            self._decline_superseded(connection, uid, now)
+
+    def _keep_stack(self, connection: Connection, part: StackRow) -> None:
+        values: dict[str, Any] = {name: getattr(part, name) for name in StackRow.__slots__} | {"superseded": 0}
+        known = connection.execute(sql.select(stacks.c.decision).where(stacks.c.stack_id == part.stack_id)).scalar()
+        _upsert(connection, stacks, values | {"decision": known or ""})
+
+    def _decline_superseded(self, connection: Connection, series_instance_uid: str, now: datetime) -> None:
+        old = sql.select(stacks.c.stack_id).where(
+            stacks.c.series_instance_uid == series_instance_uid, stacks.c.superseded == 1
+        )
+        waiting = sql.select(jobs).where(jobs.c.stack_id.in_(old), jobs.c.state == State.QUEUED)
+        for row in connection.execute(waiting).all():
+            _step(connection, row, Event.DECLINE, now, reason="a later arrival changed the stack: a new job has it")
+
+    def ended_series(self, before: datetime) -> dict[str, list[str]]:
+        """Series Instance UID -> its jobs, of every Series closed before then whose jobs all ended before then."""
+        any_job = jobs.alias()
+        ended = sql.and_(any_job.c.state.in_([State.DELIVERED, State.DECLINED]), any_job.c.changed_at < before)
+        busy = sql.exists().where(any_job.c.series_instance_uid == series.c.series_instance_uid, sql.not_(ended))
+        mine = jobs.c.series_instance_uid == series.c.series_instance_uid
+        old = (
+            sql.select(series.c.series_instance_uid, jobs.c.job_id)
+            .join_from(series, jobs, mine, isouter=True)
+            .where(series.c.closed_at < before, sql.not_(busy))
+        )
+        found: dict[str, list[str]] = defaultdict(list)
+        with self._engine.begin() as connection:
+            for uid, job_id in connection.execute(old):
+                found[uid].extend([job_id] if job_id else [])
+        return dict(found)
+
+    def undecided_stacks(self) -> list[str]:
+        """The ids of volumes that routing has not seen."""
+        wanted = (stacks.c.decision == "", stacks.c.reason == "", stacks.c.superseded == 0)
+        with self._engine.begin() as connection:
+            return list(connection.execute(sql.select(stacks.c.stack_id).where(*wanted)).scalars())
+
+    def forget_decisions(self) -> None:
+        """Have every stack routed again: the recovery procedure, and how a changed rules.yaml takes effect."""
+        with self._engine.begin() as connection:
+            connection.execute(stacks.update().where(stacks.c.superseded == 0).values(decision=""))
+
+    def decide(self, stack_id: str, decision: str, wanted: Sequence[Job]) -> None:
+        """Record routing's decision, and queue the jobs that are not there yet."""
+        with self._engine.begin() as connection:
+            connection.execute(stacks.update().where(stacks.c.stack_id == stack_id).values(decision=decision))
+            for job in wanted:
+                known = connection.execute(sql.select(jobs.c.state).where(jobs.c.job_id == job.job_id)).scalar()
+                if known is None:
+                    connection.execute(jobs.insert().values(_job_values(job)))
+                    _note(connection, job.created_at, job.job_id, "QUEUE", f"rule {job.rule}")
+
+    def claim(self, state: State, worker: str, now: datetime, until: datetime) -> Job | None:
+        """The oldest due job in `state`, started and leased to `worker`; None when there is none."""
+        due = (
+            sql.select(jobs)
+            .where(jobs.c.state == state, jobs.c.next_at <= now)
+            .order_by(jobs.c.next_at, jobs.c.created_at)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+        )
+        with self._engine.begin() as connection:
+            row = connection.execute(due).first()
+            if row is None:
+                return None
+            started = _step(connection, row, Event.START, now, worker=worker, lease_until=until)
+            return _job(row, started)
+
+    def renew(self, job: Job, worker: str, until: datetime) -> bool:
+        """Prolong a lease; False when it was lost."""
+        mine = (jobs.c.job_id == job.job_id, jobs.c.state == job.state, jobs.c.worker == worker)
+        with self._engine.begin() as connection:
+            return connection.execute(jobs.update().where(*mine).values(lease_until=until)).rowcount == 1
+
+    def settle(self, job: Job, worker: str, event: Event, now: datetime, reason: str = "") -> None:
+        """End a started step. Raises TryAgain when the lease was lost: another worker has the job."""
+        with self._engine.begin() as connection:
+            self._settle(connection, job, worker, event, now, reason)
+
+    def retry(self, job: Job, worker: str, now: datetime, next_at: datetime, reason: str, *, counts: bool) -> None:
+        """Give a started step back, to be due at `next_at`. Raises TryAgain as `settle`."""
+        with self._engine.begin() as connection:
+            self._settle(connection, job, worker, Event.RETRY, now, reason)
+            values = {"next_at": next_at, "attempts": job.attempts + counts}
+            connection.execute(jobs.update().where(jobs.c.job_id == job.job_id).values(values))
+
+    def report(self, job: Job, worker: str, sop_instance_uids: Sequence[str], now: datetime) -> None:
+        """End REPORTING, with one delivery per object and destination. Raises TryAgain as `settle`."""
+        with self._engine.begin() as connection:
+            self._settle(connection, job, worker, Event.DONE, now, "")
+            for uid in sop_instance_uids:
+                for destination in job.destinations:
+                    _add_delivery(connection, job.job_id, uid, destination, now)
+
+    def _settle(self, connection: Connection, job: Job, worker: str, event: Event, now: datetime, reason: str) -> None:
+        row = connection.execute(sql.select(jobs).where(jobs.c.job_id == job.job_id)).one()
+        if row.state != job.state or row.worker != worker:
+            raise TryAgain(f"the lease of {job.job_id} was lost: it is {row.state}")
+        _step(connection, row, event, now, reason=reason)
+
+    def expire_leases(self, now: datetime) -> list[str]:
+        """Give back every job and delivery whose holder is gone; returns the jobs. It counts as no try."""
+        lapsed = sql.select(jobs).where(jobs.c.state.in_(list(ACTIVE)), jobs.c.lease_until < now)
+        sending = (deliveries.c.state == DeliveryState.SENDING, deliveries.c.lease_until < now)
+        with self._engine.begin() as connection:
+            rows = connection.execute(lapsed).all()
+            for row in rows:
+                _step(connection, row, Event.RETRY, now, reason="its lease expired")
+            connection.execute(deliveries.update().where(*sending).values(state=DeliveryState.WAITING, next_at=now))
+            return [row.job_id for row in rows]
+
+    def requeue(self, job_id: str, now: datetime) -> State:
+        """Start a failed or declined job again, or a reported one's dead deliveries. Raises Broken when neither."""
+        dead = (deliveries.c.job_id == job_id, deliveries.c.state == DeliveryState.DEAD)
+        alive = {"state": DeliveryState.WAITING, "attempts": 0, "tries": 0, "next_at": now}
+        with self._engine.begin() as connection:
+            row = connection.execute(sql.select(jobs).where(jobs.c.job_id == job_id)).first()
+            if row is None:
+                raise Broken(f"there is no job {job_id}: `isocenter jobs` lists them")
+            if connection.execute(deliveries.update().where(*dead).values(alive)).rowcount:
+                _note(connection, now, job_id, "REQUEUE", "its dead deliveries")
+                return State(row.state)
+            return _step(connection, row, Event.REQUEUE, now, reason="")
+
+    def start_deliveries(self, destination: str, now: datetime, until: datetime, limit: int) -> list[Delivery]:
+        """Up to `limit` due deliveries to a destination, oldest first, leased until `until`."""
+        due = (
+            sql.select(deliveries)
+            .where(
+                deliveries.c.destination == destination,
+                deliveries.c.state == DeliveryState.WAITING,
+                deliveries.c.next_at <= now,
+            )
+            .order_by(deliveries.c.next_at, deliveries.c.delivery_id)
+            .limit(limit)
+        )
+        with self._engine.begin() as connection:
+            rows = connection.execute(due).all()
+            mine = deliveries.c.delivery_id.in_([row.delivery_id for row in rows])
+            connection.execute(deliveries.update().where(mine).values(state=DeliveryState.SENDING, lease_until=until))
+            return [_delivery(row) for row in rows]
+
+    def settle_delivery(self, delivery: Delivery, verdict: Verdict, now: datetime, next_at: datetime) -> None:
+        """Record what one try led to; the job is DELIVERED once nothing of it is left to send."""
+        subject = f"{delivery.job_id}/{delivery.sop_instance_uid}/{delivery.destination}"
+        values = {
+            "state": verdict.state,
+            "attempts": delivery.attempts + verdict.counts,
+            "tries": delivery.tries + 1,
+            "next_at": next_at,
+            "seen": verdict.seen,
+        }
+        mine = (deliveries.c.delivery_id == delivery.delivery_id, deliveries.c.state == DeliveryState.SENDING)
+        left = sql.select(sql.func.count()).where(
+            deliveries.c.job_id == delivery.job_id, deliveries.c.state != DeliveryState.SENT
+        )
+        with self._engine.begin() as connection:
+            connection.execute(deliveries.update().where(*mine).values(values))
+            _note(connection, now, subject, verdict.state, verdict.seen)
+            row = connection.execute(sql.select(jobs).where(jobs.c.job_id == delivery.job_id)).one()
+            if row.state == State.REPORTED and connection.execute(left).scalar() == 0:
+                _step(connection, row, Event.DELIVER, now, reason="")
+
+    def rows(self, table: sql.Table, *, newest: int = 1000) -> list[dict[str, Any]]:
+        """The newest rows of one table, oldest of them first, as plain values."""
+        key = next(iter(table.primary_key))
+        order = table.c.closed_at if "closed_at" in table.c else table.c.get("created_at", key)
+        with self._engine.begin() as connection:
+            found = connection.execute(sql.select(table).order_by(order.desc(), key.desc()).limit(newest)).mappings()
+            return [dict(row) for row in reversed(found.all())]
+
+
+def _engine(url: str) -> Engine:
+    engine = sql.create_engine(url, connect_args={"timeout": _BUSY_SECONDS} if url.startswith("sqlite") else {})
+    if engine.dialect.name == "sqlite":
+        sql.event.listen(engine, "connect", _prepare_sqlite)
+        sql.event.listen(engine, "begin", _begin_immediate)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # the driver's own BEGIN is deferred, and fails at once under contention
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_immediate(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+@contextmanager
+def opened(url: str) -> Iterator[Ledger]:
+    """A ledger with an up-to-date schema."""
+    ledger = Ledger(url)
+    try:
+        ledger.migrate()
+        yield ledger
+    finally:
+        ledger.close()
+
+
+def _upsert(connection: Connection, table: sql.Table, values: dict[str, Any]) -> None:
+    (key,) = table.primary_key
+    same = key == values[key.name]
+    if connection.execute(table.update().where(same).values(values)).rowcount == 0:
+        connection.execute(table.insert().values(values))
+
+
+def _step(connection: Connection, row: Row[Any], event: Event, now: datetime, **changes: Any) -> State:
+    """One transition and its event row; the state it ends in."""
+    before, reason = State(row.state), changes.pop("reason", "")
+    state = after(before, event)
+    values = {"state": state, "changed_at": now, "reason": reason, "lease_until": None, "worker": ""} | changes
+    if event in {Event.DONE, Event.REQUEUE}:
+        values |= {"attempts": 0, "next_at": now}
+    guard = (jobs.c.job_id == row.job_id, jobs.c.state == before, jobs.c.worker == row.worker)
+    if connection.execute(jobs.update().where(*guard).values(values)).rowcount != 1:
+        raise TryAgain(f"{row.job_id} was changed by another worker")
+    _note(connection, now, row.job_id, event, reason, before, state)
+    return state
+
+
+def _note(connection: Connection, now: datetime, subject: str, event: str, reason: str, *states: State) -> None:
+    before, state = states or ("", "")
+    connection.execute(
+        events.insert().values(at=now, subject=subject, event=event, before=before, after=state, reason=reason)
+    )
+
+
+def _add_delivery(connection: Connection, job_id: str, uid: str, destination: str, now: datetime) -> None:
+    same = (deliveries.c.sop_instance_uid == uid, deliveries.c.destination == destination)
+    again = {"state": DeliveryState.WAITING, "attempts": 0, "tries": 0, "next_at": now, "seen": ""}
+    if connection.execute(deliveries.update().where(*same).values(again)).rowcount == 0:
+        connection.execute(
+            deliveries.insert().values(job_id=job_id, sop_instance_uid=uid, destination=destination, **again)
+        )
+
+
+def _job_values(job: Job) -> dict[str, Any]:
+    values = {name: getattr(job, name) for name in Job.__slots__}
+    return values | {
+        "destinations": json.dumps(job.destinations),
+        "reason": "",
+        "worker": "",
+        "next_at": job.created_at,
+        "changed_at": job.created_at,
+    }
+
+
+def _job(row: Row[Any], state: State) -> Job:
+    values = {name: getattr(row, name) for name in Job.__slots__}
+    return Job(**values | {"destinations": tuple(json.loads(row.destinations)), "state": state})
+
+
+def _delivery(row: Row[Any]) -> Delivery:
+    values = {name: getattr(row, name) for name in Delivery.__slots__}
+    return Delivery(**values | {"state": DeliveryState.SENDING})

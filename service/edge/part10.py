@@ -1,0 +1,219 @@
+"""DICOM files (PS3.10): data sets as received into files, and the facts of a file without its pixels."""
+
+import hashlib
+import math
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import cast
+
+from pydicom import config as pydicom_config
+from pydicom import dcmread
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filereader import read_dataset
+from pydicom.filewriter import write_file_meta_info
+from pydicom.multival import MultiValue
+from pydicom.tag import Tag
+from pydicom.uid import UID
+
+from service.core.entities import Instance, Orientation, PixelSpacing, Plane, Triple
+from service.core.errors import Broken
+from service.core.identity import is_uid
+from service.core.phantoms import is_phantom
+from service.core.stacking import SPLITTING
+
+pydicom_config.settings.reading_validation_mode = pydicom_config.IGNORE
+
+IMPLEMENTATION_CLASS_UID = "2.25.86276371217573434905361164264839467093"
+IMPLEMENTATION_VERSION = "ISOCENTER_0_1"
+PREAMBLE = b"\0" * 128 + b"DICM"
+
+_LAST_NAMING_TAG = 0x0020000E  # Series Instance UID
+_META_GROUP_LENGTH_END = len(PREAMBLE) + 12
+
+ROUTING = (
+    "Modality",
+    "BodyPartExamined",
+    "SeriesDescription",
+    "StudyDescription",
+    "ProtocolName",
+    "SOPClassUID",
+    "Manufacturer",
+    "ManufacturerModelName",
+    "PhotometricInterpretation",
+)
+_KEYWORDS = tuple(dict.fromkeys((*ROUTING, *SPLITTING)))
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """The four UIDs that name an instance."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    study_instance_uid: str
+    series_instance_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who brought a data set, and in which association."""
+
+    calling_ae_title: str
+    called_ae_title: str
+    association: str  # a UID, kept in Private Information (0002,0102)
+
+
+def read_naming(data_set: bytes, transfer_syntax_uid: str) -> Naming:
+    """The UIDs of a data set as it came over the network, reading no further than they stand.
+
+    Raises Broken when it is no data set, or when one of them is absent or not a UID.
+    """
+    syntax = UID(transfer_syntax_uid)
+    try:
+        header = read_dataset(
+            BytesIO(data_set),
+            syntax.is_implicit_VR,
+            syntax.is_little_endian,
+            stop_when=lambda tag, _vr, _length: tag > _LAST_NAMING_TAG,
+            specific_tags=[Tag(keyword) for keyword in _NAMING_KEYWORDS],
+        )
+        naming = Naming(*(str(header.get(keyword, "")) for keyword in _NAMING_KEYWORDS))
+    except Exception as error:  # the parser meets hostile bytes here: whatever it raises, it is no data set
+        raise Broken(f"not a data set in {syntax.name} ({type(error).__name__})") from error
+    for keyword, value in zip(_NAMING_KEYWORDS, _fields(naming), strict=True):
+        if not is_uid(value):
+            raise Broken(f"{keyword} {value[:70]!r} is not a UID")
+    return naming
+
+
+_NAMING_KEYWORDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+
+
+def _fields(naming: Naming) -> tuple[str, ...]:
+    return (naming.sop_class_uid, naming.sop_instance_uid, naming.study_instance_uid, naming.series_instance_uid)
+
+
+def encode_meta(naming: Naming, transfer_syntax_uid: str, sender: Sender) -> bytes:
+    """Preamble, prefix and File Meta Information (PS3.10 7.1) to stand before a data set as it came."""
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = UID(naming.sop_class_uid)
+    meta.MediaStorageSOPInstanceUID = UID(naming.sop_instance_uid)
+    meta.TransferSyntaxUID = UID(transfer_syntax_uid)
+    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
+    meta.ImplementationVersionName = IMPLEMENTATION_VERSION
+    meta.SourceApplicationEntityTitle = sender.calling_ae_title
+    meta.ReceivingApplicationEntityTitle = sender.called_ae_title
+    meta.PrivateInformationCreatorUID = UID(IMPLEMENTATION_CLASS_UID)
+    meta.PrivateInformation = sender.association.encode()
+    stream = BytesIO()
+    stream.write(PREAMBLE)
+    write_file_meta_info(stream, meta, enforce_standard=True)
+    return stream.getvalue()
+
+
+def data_set_offset(head: bytes) -> int:
+    """Where the data set begins in a file of ours, from its first 144 bytes."""
+    length: int = struct.unpack_from("<L", head, _META_GROUP_LENGTH_END - 4)[0]
+    return _META_GROUP_LENGTH_END + length
+
+
+def is_dicom(path: Path) -> bool:
+    """True when the file has the preamble and prefix of PS3.10 7.1."""
+    with path.open("rb") as stream:
+        return stream.read(len(PREAMBLE))[-4:] == PREAMBLE[-4:]
+
+
+def read_header(path: Path) -> Dataset:
+    """The data set without its Pixel Data. Raises Broken when the file is not DICOM."""
+    with _translated(path):
+        return dcmread(path, stop_before_pixels=True)
+
+
+def read_instance(path: Path) -> Instance:
+    """The facts of a file that assembling and routing need. Raises Broken when it has not even its UIDs."""
+    with _translated(path), path.open("rb") as stream:
+        header = dcmread(stream, stop_before_pixels=True)
+        left = path.stat().st_size - stream.tell()
+        return _instance(header, left)
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except Broken:
+        raise
+    except Exception as error:  # pydicom raises anything on damaged files
+        raise Broken(f"{path.name} cannot be read as DICOM ({type(error).__name__}: {error})") from error
+
+
+def _instance(header: Dataset, bytes_left: int) -> Instance:
+    uids = {keyword: str(header.get(keyword, "")) for keyword in _NAMING_KEYWORDS}
+    wrong = [keyword for keyword, value in uids.items() if not is_uid(value)]
+    if wrong:
+        raise Broken(f"{', '.join(wrong)} absent or not a UID")
+    return Instance(
+        sop_instance_uid=uids["SOPInstanceUID"],
+        sop_class_uid=uids["SOPClassUID"],
+        series_instance_uid=uids["SeriesInstanceUID"],
+        study_instance_uid=uids["StudyInstanceUID"],
+        patient=hashlib.sha256(_text(header.get("PatientID")).encode()).hexdigest()[:16],
+        frame_of_reference_uid=_text(header.get("FrameOfReferenceUID")),
+        plane=_plane(header),
+        frames=int(header.get("NumberOfFrames") or 1),
+        image_type=tuple(_text(header.get("ImageType")).upper().split("\\")),
+        association=_association(header),
+        phantom=is_phantom(_text(header.get("QualityControlImage")), _text(header.get("PatientID"))),
+        pixels_missing=bytes_left < _native_bytes(header),
+        attributes={keyword: text for keyword in _KEYWORDS if (text := _text(header.get(keyword)))},
+    )
+
+
+def _association(header: Dataset) -> str:
+    meta = header.file_meta
+    if meta.get("PrivateInformationCreatorUID") != IMPLEMENTATION_CLASS_UID:
+        return ""
+    return bytes(meta.get("PrivateInformation") or b"").rstrip(b"\0").decode()
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, MultiValue):
+        return "\\".join(str(part) for part in value)
+    return str(value).strip(" \0")
+
+
+def _plane(header: Dataset) -> Plane | None:
+    position = _numbers(header, "ImagePositionPatient", 3)
+    cosines = _numbers(header, "ImageOrientationPatient", 6)
+    spacing = _numbers(header, "PixelSpacing", 2)
+    rows, columns = int(header.get("Rows") or 0), int(header.get("Columns") or 0)
+    if not (position and cosines and spacing and rows and columns) or min(spacing) <= 0:
+        return None
+    orientation = Orientation(cast(Triple, cosines[:3]), cast(Triple, cosines[3:]))
+    return Plane(cast(Triple, position), orientation, PixelSpacing(spacing[0], spacing[1]), rows, columns)
+
+
+def _numbers(header: Dataset, keyword: str, count: int) -> tuple[float, ...]:
+    value = header.get(keyword)
+    if not isinstance(value, MultiValue) or len(value) != count:
+        return ()
+    try:
+        numbers = tuple(float(part) for part in value)
+    except (TypeError, ValueError):
+        return ()
+    return numbers if all(map(math.isfinite, numbers)) else ()
+
+
+def _native_bytes(header: Dataset) -> int:
+    """What uncompressed Pixel Data must take at least; 0 where that cannot be said."""
+    if "Rows" not in header or header.file_meta.TransferSyntaxUID.is_compressed:
+        return 0
+    samples = int(header.get("SamplesPerPixel") or 1) * int(header.get("NumberOfFrames") or 1)
+    bits = int(header.get("BitsAllocated") or 0) * samples * int(header.Rows) * int(header.get("Columns") or 0)
+    return bits // 8

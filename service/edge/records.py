@@ -1,0 +1,84 @@
+"""What one stage leaves in the spool for the next: stacks as JSON, findings as JSON beside a label map."""
+
+import json
+from dataclasses import asdict
+from datetime import datetime
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+
+from models.findings import Algorithm, Findings, SegmentVolume
+from models.manifest import Label
+from models.volume import Grid, LabelMap
+from service.core.entities import StackRecord
+from service.core.errors import TryAgain
+from service.edge.spool import InstanceName, Spool
+
+
+def keep_stack(spool: Spool, stack: StackRecord) -> None:
+    """Leave a stack's record in stacks/."""
+    plain = {name: getattr(stack, name) for name in StackRecord.__slots__ if name not in {"grid", "received_at"}}
+    plain |= {"grid": _plain_grid(stack.grid), "received_at": stack.received_at.isoformat()}
+    spool.place(spool.stack(stack.stack_id), json.dumps(plain, indent=1).encode())
+
+
+def read_stack(spool: Spool, stack_id: str) -> StackRecord:
+    """A stack's record. Raises TryAgain when it is not there: assembling makes it again."""
+    try:
+        plain = json.loads(spool.stack(stack_id).read_bytes())
+    except FileNotFoundError as error:
+        raise TryAgain(f"stacks/{stack_id}.json is gone; it is made again from incoming/") from error
+    plain |= {
+        "grid": _grid(plain["grid"]),
+        "received_at": datetime.fromisoformat(plain["received_at"]),
+        "sop_instance_uids": tuple(plain["sop_instance_uids"]),
+    }
+    return StackRecord(**plain)
+
+
+def stack_paths(spool: Spool, stack: StackRecord) -> list[Path]:
+    """The files of a stack, in its order."""
+    return [spool.incoming(InstanceName(stack.series_instance_uid, uid)) for uid in stack.sop_instance_uids]
+
+
+def keep_findings(spool: Spool, job_id: str, findings: Findings) -> None:
+    """Leave a job's findings in work/; the JSON comes last, and with it they count as there."""
+    packed = BytesIO()
+    np.savez_compressed(packed, labels=findings.label_map.labels)
+    plain = {
+        "algorithm": asdict(findings.algorithm),
+        "grid": _plain_grid(findings.label_map.grid),
+        "volumes": [
+            {"label": volume.label.model_dump(mode="json"), "voxels": volume.voxels, "volume_ml": volume.volume_ml}
+            for volume in findings.volumes
+        ],
+    }
+    folder = spool.work(job_id)
+    spool.place(folder / "labels.npz", packed.getvalue())
+    spool.place(folder / "findings.json", json.dumps(plain, indent=1).encode())
+
+
+def read_findings(spool: Spool, job_id: str) -> Findings:
+    """A job's findings. Raises TryAgain when they are not there."""
+    folder = spool.work(job_id)
+    try:
+        plain = json.loads((folder / "findings.json").read_bytes())
+        with np.load(folder / "labels.npz", allow_pickle=False) as packed:
+            labels = packed["labels"]
+    except FileNotFoundError as error:
+        raise TryAgain(f"work/{job_id} is incomplete; requeue the job") from error
+    volumes = tuple(
+        SegmentVolume(Label.model_validate(entry["label"]), entry["voxels"], entry["volume_ml"])
+        for entry in plain["volumes"]
+    )
+    return Findings(Algorithm(**plain["algorithm"]), LabelMap(_grid(plain["grid"]), labels), volumes)
+
+
+def _plain_grid(grid: Grid) -> dict[str, object]:
+    return {"shape": grid.shape, "affine": grid.affine.tolist()}
+
+
+def _grid(plain: dict[str, list[int]]) -> Grid:
+    slices, rows, columns = plain["shape"]
+    return Grid((slices, rows, columns), np.array(plain["affine"]))

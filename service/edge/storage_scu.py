@@ -1,0 +1,105 @@
+"""A Storage and Verification SCU (PS3.4 annexes A and B) with a deadline on every wait."""
+
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydicom import dcmread
+from pynetdicom import AE, _config, build_context, evt
+from pynetdicom.sop_class import Verification
+
+from service.core.errors import Broken, TryAgain
+
+_config.LOG_HANDLER_LEVEL = "none"
+
+CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 30.0  # a PACS may take its time to store one object
+STALL_MILLISECONDS = 10_000  # unacknowledged bytes end the connection (TCP_USER_TIMEOUT)
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A peer we call."""
+
+    calling_ae_title: str
+    called_ae_title: str
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.called_ae_title} at {self.host}:{self.port}"
+
+
+def echo(remote: Remote) -> None:
+    """C-ECHO. Raises TryAgain when the peer is not there or rejects us, Broken when it answers anything but success."""
+    with _association(remote, [build_context(Verification)]) as association:
+        status = _status(association.send_c_echo())
+    if status != 0x0000:
+        raise Broken(f"{remote} answered C-ECHO with {_words(status)}")
+
+
+def store(remote: Remote, paths: Sequence[Path]) -> Iterator[tuple[Path, int | None]]:
+    """C-STORE each file in one association; yields its status as it comes, None for "no answer came".
+
+    Raises TryAgain when no association could be made, and Broken, naming the SOP Class, when the peer takes none of it.
+    """
+    datasets = {path: dcmread(path) for path in paths}
+    kinds = {(str(ds.SOPClassUID), str(ds.file_meta.TransferSyntaxUID)) for ds in datasets.values()}
+    contexts = [build_context(sop_class, syntax) for sop_class, syntax in sorted(kinds)]
+    with _association(remote, [*contexts, build_context(Verification)]) as association:
+        accepted = {(cx.abstract_syntax, cx.transfer_syntax[0]) for cx in association.accepted_contexts}
+        for path, dataset in datasets.items():
+            kind = (dataset.SOPClassUID, dataset.file_meta.TransferSyntaxUID)
+            if kind not in accepted:
+                yield path, 0x0122  # SOP Class not supported: what a peer says that accepts no context for it
+            elif association.is_established:
+                yield path, _status(association.send_c_store(dataset))
+            else:
+                yield path, None
+
+
+@contextmanager
+def _association(remote: Remote, contexts: list[Any]) -> Iterator[Any]:
+    entity = AE(remote.calling_ae_title)
+    entity.connection_timeout = CONNECT_SECONDS
+    entity.acse_timeout = CONNECT_SECONDS
+    entity.dimse_timeout = entity.network_timeout = ANSWER_SECONDS
+    association = entity.associate(
+        remote.host,
+        remote.port,
+        contexts,
+        ae_title=remote.called_ae_title,
+        evt_handlers=[(evt.EVT_CONN_OPEN, _set_deadlines)],
+    )
+    if not association.is_established:
+        raise TryAgain(_why_not(association, remote))
+    try:
+        yield association
+    finally:
+        if association.is_established:
+            association.release()
+
+
+def _set_deadlines(event: Any) -> None:
+    connection = event.assoc.dul.socket.socket
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALL_MILLISECONDS)
+    connection.settimeout(STALL_MILLISECONDS / 1000)
+
+
+def _why_not(association: Any, remote: Remote) -> str:
+    if association.is_rejected:
+        answer = association.acceptor.primitive
+        return f"{remote} rejected the association: {answer.reason_str} (source: {answer.source_str})"
+    return f"{remote} is not reachable, or closed the connection"
+
+
+def _status(answer: Any) -> int | None:
+    return int(answer.Status) if "Status" in answer else None
+
+
+def _words(status: int | None) -> str:
+    return "no status" if status is None else f"status 0x{status:04X}"

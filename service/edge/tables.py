@@ -1,0 +1,106 @@
+"""The ledger's tables: decisions, never bytes."""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import Column, Dialect, ForeignKey, Index, Integer, MetaData, String, Table, Text, UniqueConstraint
+from sqlalchemy.types import TypeDecorator
+
+
+class Moment(TypeDecorator[datetime]):
+    """A moment in UTC as ISO 8601 text: readable by a person, and in the order of time when sorted as text."""
+
+    impl = String(32)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:
+        """To text; refuses a moment without a time zone."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value} has no time zone")
+        return value.astimezone(UTC).isoformat(timespec="microseconds")
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> datetime | None:
+        """From text."""
+        return datetime.fromisoformat(value) if value else None
+
+
+metadata = MetaData()
+
+series = Table(
+    "series",
+    metadata,
+    Column("series_instance_uid", String(64), primary_key=True),
+    Column("study_instance_uid", String(64), nullable=False),
+    Column("modality", String(16), nullable=False),
+    Column("description", Text, nullable=False),
+    Column("instances", Integer, nullable=False),
+    Column("instance_set", String(32), nullable=False),  # what it was closed with; a late instance changes it
+    Column("last_at", Moment, nullable=False),
+    Column("closed_at", Moment, nullable=False),
+    Column("evidence", String(64), nullable=False),
+)
+
+stacks = Table(
+    "stacks",
+    metadata,
+    Column("stack_id", String(32), primary_key=True),
+    Column("series_instance_uid", String(64), ForeignKey("series.series_instance_uid"), nullable=False, index=True),
+    Column("instances", Integer, nullable=False),
+    Column("split_by", Text, nullable=False),
+    Column("geometry", Text, nullable=False),  # in words; empty when it is none
+    Column("reason", Text, nullable=False),  # why it is none; empty when it is one
+    Column("decision", Text, nullable=False),  # of routing; empty until it is made
+    Column("superseded", Integer, nullable=False),  # 1: a late instance changed the Series
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("job_id", String(32), primary_key=True),
+    Column("stack_id", String(32), nullable=False, index=True),
+    Column("series_instance_uid", String(64), nullable=False, index=True),
+    Column("study_instance_uid", String(64), nullable=False),
+    Column("model", String(64), nullable=False),
+    Column("version", String(32), nullable=False),
+    Column("rule", Text, nullable=False),
+    Column("destinations", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", Moment, nullable=False),
+    Column("worker", String(64), nullable=False),
+    Column("lease_until", Moment, nullable=True),
+    Column("created_at", Moment, nullable=False),
+    Column("changed_at", Moment, nullable=False),
+    Index("jobs_by_state", "state", "next_at"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("event_id", Integer, primary_key=True, autoincrement=True),
+    Column("at", Moment, nullable=False),
+    Column("subject", String(160), nullable=False, index=True),  # a job, a series, or job/object/destination
+    Column("event", String(32), nullable=False),
+    Column("before", String(16), nullable=False),
+    Column("after", String(16), nullable=False),
+    Column("reason", Text, nullable=False),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("delivery_id", Integer, primary_key=True, autoincrement=True),
+    Column("job_id", String(32), ForeignKey("jobs.job_id"), nullable=False, index=True),
+    Column("sop_instance_uid", String(64), nullable=False),
+    Column("destination", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False),  # those that count towards DEAD
+    Column("tries", Integer, nullable=False),  # all of them
+    Column("next_at", Moment, nullable=False),
+    Column("lease_until", Moment, nullable=True),
+    Column("seen", Text, nullable=False),  # at the last try
+    UniqueConstraint("sop_instance_uid", "destination"),
+    Index("deliveries_due", "destination", "state", "next_at"),
+)

@@ -1,0 +1,50 @@
+"""Stage 5: findings become DICOM objects, each proven from its bytes, in outbox/."""
+
+from pathlib import Path
+
+from pydicom.dataset import Dataset
+
+from models.findings import Findings
+from service.core.entities import StackRecord
+from service.core.jobs import Job
+from service.derived import measurement_report, segmentation
+from service.derived.encoding import encode
+from service.derived.origin import Origin
+from service.derived.proof import prove_report, prove_segmentation
+from service.edge.part10 import read_header
+from service.edge.records import read_findings, read_stack, stack_paths
+from service.edge.spool import Spool
+
+
+def report(spool_root: Path, software_version: str, job: Job) -> None:
+    """Leave the job's verified objects in outbox/, the report last: it refers to the segmentation.
+
+    Raises Unproven when an object does not say what it should; nothing of the job is then in outbox/.
+    """
+    spool = Spool(spool_root)
+    stack = read_stack(spool, job.stack_id)
+    findings = read_findings(spool, job.job_id)
+    sources = [read_header(path) for path in stack_paths(spool, stack)]
+    objects = _proven(sources, findings, _origin(job, stack, software_version))
+    spool.discard(spool.outbox(job.job_id))
+    for sop_instance_uid, encoded in objects.items():
+        spool.place(spool.outbox(job.job_id) / f"{sop_instance_uid}.dcm", encoded)
+
+
+def _origin(job: Job, stack: StackRecord, software_version: str) -> Origin:
+    return Origin(job.job_id, stack.received_at, software_version)
+
+
+def _proven(sources: list[Dataset], findings: Findings, origin: Origin) -> dict[str, bytes]:
+    """SOP Instance UID -> bytes of every object, none of them before all are proven."""
+    found = segmentation.build(sources, findings, origin)
+    measured = measurement_report.build(sources, findings, found, origin)
+    objects: dict[str, bytes] = {}
+    encoded_segmentation = None
+    if found is not None:
+        encoded_segmentation = encode(found)
+        prove_segmentation(encoded_segmentation, sources, findings)
+        objects[str(found.SOPInstanceUID)] = encoded_segmentation
+    encoded_report = encode(measured)
+    prove_report(encoded_report, encoded_segmentation, sources, findings)
+    return objects | {str(measured.SOPInstanceUID): encoded_report}

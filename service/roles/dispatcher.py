@@ -1,0 +1,106 @@
+"""The process that keeps things moving: APScheduler ticks that assemble, route, deliver and clean up."""
+
+import random
+from collections.abc import Callable
+from datetime import timedelta
+
+import structlog
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from models.registry import BUILT_IN, PackageError, find
+from service import retain, route
+from service.assemble import Assembler
+from service.core.errors import ConfigurationError
+from service.deliver import Sender
+from service.edge import logs
+from service.edge.ledger import Ledger, opened
+from service.edge.spool import Spool
+from service.edge.storage_scu import Remote
+from service.roles.clock import now
+from service.roles.life import Life, live
+from service.settings import Destination, Settings
+
+_TICK_SECONDS = 0.5
+_EXPIRY_SECONDS = 5
+_RETAIN_SECONDS = 3600
+
+
+def run(settings: Settings) -> None:
+    """Dispatch until told to stop; a tick that runs then is let finish."""
+    logs.configure("dispatcher")
+    life = Life()
+    spool = Spool(settings.spool)
+    with opened(settings.ledger_url) as ledger:
+        ledger.forget_decisions()  # re-routing everything is the recovery procedure
+        scheduler = _schedule(settings, spool, ledger)
+        scheduler.start()
+        structlog.get_logger().info("dispatching", rules=len(settings.rules), destinations=len(settings.destinations))
+        while life.goes_on():
+            life.pause(_TICK_SECONDS)
+        scheduler.shutdown(wait=True)
+    structlog.get_logger().info("stopped")
+
+
+def _schedule(settings: Settings, spool: Spool, ledger: Ledger) -> BackgroundScheduler:
+    """One thread for each destination, so that a silent one holds up nothing else, and some for the rest."""
+    executors = {"default": ThreadPoolExecutor(4 + len(settings.destinations))}
+    scheduler = BackgroundScheduler(executors=executors, timezone="UTC", job_defaults=_JOB_DEFAULTS)
+    assembler = Assembler(spool, ledger, settings.node.assembling.patience)
+    router = router_for(settings)
+
+    def assemble_and_route() -> None:
+        assembler.tick(now())
+        route.tick(spool, ledger, router, now())
+
+    keep = timedelta(days=settings.node.keeping.days)
+    _every(scheduler, _TICK_SECONDS, "assemble", assemble_and_route)
+    _every(scheduler, _EXPIRY_SECONDS, "expire", lambda: ledger.expire_leases(now()))
+    _every(scheduler, _RETAIN_SECONDS, "retain", lambda: retain.tick(spool, ledger, now(), keep))
+    for destination in settings.destinations:
+        sender = sender_for(settings, destination, spool, ledger)
+        _every(scheduler, _TICK_SECONDS, f"deliver to {destination.name}", sender.tick)
+    return scheduler
+
+
+_JOB_DEFAULTS = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
+
+
+def _every(scheduler: BackgroundScheduler, seconds: float, name: str, work: Callable[[], object]) -> None:
+    def tick() -> None:
+        try:
+            work()
+        except Exception:  # the next tick is the retry; the log says what happened
+            structlog.get_logger().exception("tick failed", tick=name)
+
+    scheduler.add_job(tick, "interval", seconds=seconds, id=name, next_run_time=now())
+
+
+def router_for(settings: Settings) -> route.Router:
+    """The site's rules with the packages they name. Raises ConfigurationError when a package is broken."""
+    try:
+        packages = find((BUILT_IN, *settings.package_folders))
+    except PackageError as error:
+        raise ConfigurationError(str(error)) from error
+    return route.Router(settings.rules, packages, settings.node.inferring.phantom_models_may_answer_for_patients)
+
+
+def sender_for(settings: Settings, destination: Destination, spool: Spool, ledger: Ledger) -> Sender:
+    """The stage that sends to one destination."""
+    return Sender(
+        name=destination.name,
+        remote=remote_for(settings, destination),
+        spool=spool,
+        ledger=ledger,
+        clock=now,
+        jitter=lambda: random.uniform(-1, 1),
+    )
+
+
+def remote_for(settings: Settings, destination: Destination) -> Remote:
+    """A destination as a peer that we call by our own AE title."""
+    return Remote(settings.node.receiving.ae_title, destination.ae_title, destination.host, destination.port)
+
+
+if __name__ == "__main__":
+    live(run)

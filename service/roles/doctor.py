@@ -1,0 +1,146 @@
+"""Is this node fit to run? Each line is ok, or says what to do."""
+
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.inference import pick_device
+from models.registry import PackageError, verify
+from service.core.errors import IsocenterError
+from service.edge.ledger import opened
+from service.edge.spool import Spool
+from service.edge.storage_scu import Remote, echo
+from service.roles.dispatcher import remote_for, router_for
+from service.settings import Settings, load
+
+_FLUSHES = 20
+_LYING_DISK_SECONDS = 50e-6  # a flush faster than this never reached a disk
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One check: what was looked at, whether it is well, and what was seen or is to be done."""
+
+    check: str
+    well: bool
+    words: str
+
+
+def examine(folder: Path) -> Iterator[Line]:
+    """Every check, in the order in which a fault would hide the next ones."""
+    try:
+        settings = load(folder)
+    except IsocenterError as error:
+        yield Line("configuration", False, str(error))
+        return
+    yield Line("configuration", True, f"{len(settings.rules)} rules, {len(settings.destinations)} destinations")
+    yield _look("peers", lambda: _peers(settings))
+    yield _look("port", lambda: _port(settings))
+    yield _look("spool", lambda: _spool(settings))
+    yield _look("flush", lambda: _flush(settings))
+    yield _look("ledger", lambda: _ledger(settings))
+    yield _look("models", lambda: _models(settings))
+    yield _look("device", lambda: pick_device(settings.node.inferring.device))
+    for destination in settings.destinations:
+        remote = remote_for(settings, destination)
+        yield _look(f"destination {destination.name}", lambda remote=remote: _destination(remote))  # type: ignore[misc]
+
+
+class _Unfit(Exception):  # noqa: N818
+    """A check's sentence on what to do."""
+
+
+def _look(check: str, look: Callable[[], str]) -> Line:
+    try:
+        return Line(check, True, look())
+    except (IsocenterError, PackageError, ValueError, OSError, _Unfit) as error:
+        return Line(check, False, str(error))
+
+
+def _peers(settings: Settings) -> str:
+    peers = settings.node.receiving.peers
+    if not peers:
+        raise _Unfit("nobody may send: name the senders under receiving.peers in node.yaml")
+    return ", ".join(f"{peer.ae_title} from {peer.host}" for peer in peers)
+
+
+def _port(settings: Settings) -> str:
+    receiving = settings.node.receiving
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((receiving.bind, receiving.port))
+        except OSError:
+            return _port_is_ours(settings)
+    return f"{receiving.bind} port {receiving.port} is free"
+
+
+def _port_is_ours(settings: Settings) -> str:
+    receiving = settings.node.receiving
+    if not receiving.peers:
+        raise _Unfit(f"port {receiving.port} is taken; stop what uses it or choose another in node.yaml")
+    host = "127.0.0.1" if receiving.bind == "0.0.0.0" else receiving.bind
+    try:
+        echo(Remote(receiving.peers[0].ae_title, receiving.ae_title, host, receiving.port))
+    except IsocenterError as error:
+        raise _Unfit(f"port {receiving.port} is taken, and not by this node ({error})") from error
+    return f"this node answers C-ECHO on port {receiving.port}"
+
+
+def _spool(settings: Settings) -> str:
+    free = Spool(settings.spool).free_share()
+    least = settings.node.receiving.refuse_below_free
+    if free < least:
+        raise _Unfit(f"{free:.1%} of {settings.spool} is free and {least:.1%} must stay so: C-STORE is answered A700")
+    return f"{settings.spool}, {free:.1%} free"
+
+
+def _flush(settings: Settings) -> str:
+    probe = settings.spool / "tmp" / f"flush_{os.getpid()}"
+    try:
+        with probe.open("wb", buffering=0) as stream:
+            began = time.perf_counter()
+            for _ in range(_FLUSHES):
+                stream.write(b"\0" * 4096)
+                os.fsync(stream.fileno())
+            seconds = (time.perf_counter() - began) / _FLUSHES
+    finally:
+        probe.unlink(missing_ok=True)
+    if seconds < _LYING_DISK_SECONDS:
+        raise _Unfit(f"a flush takes {seconds * 1e6:.0f} us: this disk keeps nothing; put the spool on another one")
+    return f"{seconds * 1e3:.2f} ms"
+
+
+def _ledger(settings: Settings) -> str:
+    with opened(settings.ledger_url) as ledger:
+        return f"{len(ledger.closed_series())} Series recorded"
+
+
+def _models(settings: Settings) -> str:
+    packages = router_for(settings).packages
+    for package in packages.values():
+        verify(package)
+    return ", ".join(f"{name} {package.manifest.version}" for name, package in sorted(packages.items())) or "none"
+
+
+def _destination(remote: Remote) -> str:
+    echo(remote)
+    return f"{remote} answers C-ECHO"
+
+
+def main() -> None:
+    """`python -m service.roles.doctor <configuration folder>`; exit code 1 when anything is not well."""
+    unfit = 0
+    for line in examine(Path(sys.argv[1])):
+        unfit += not line.well
+        sys.stdout.write(f"{'ok  ' if line.well else 'FAIL'}  {line.check}: {line.words}\n")
+        sys.stdout.flush()
+    sys.exit(1 if unfit else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+"""The process that owns the models: claims jobs, runs each step in a child process, keeps its lease alive.
+
+A model that hangs, crashes or runs out of memory ends its child and its job's step, and nothing else.
+"""
+
+import os
+import socket
+from collections.abc import Callable
+from concurrent.futures import CancelledError
+from concurrent.futures import TimeoutError as NotYet
+from datetime import timedelta
+from functools import partial
+from multiprocessing import get_context
+
+import structlog
+from pebble import ProcessExpired, ProcessFuture, ProcessPool
+
+from service import __version__
+from service.core.errors import Broken, IsocenterError, TryAgain
+from service.core.jobs import Event, Job, State, outcome, wait
+from service.edge import logs
+from service.edge.ledger import Ledger, opened
+from service.edge.spool import Spool
+from service.infer import Bench, infer
+from service.report import report
+from service.roles.clock import now
+from service.roles.life import Life, live
+from service.settings import Settings
+
+LEASE = timedelta(seconds=30)
+_RENEW_SECONDS = 5.0
+_IDLE_SECONDS = 0.25
+_REPORT_SECONDS = 300.0
+
+Step = Callable[[Job], None]
+
+
+def run(settings: Settings) -> None:
+    """Work until told to stop; the step at hand is then given back."""
+    logs.configure("worker")
+    life = Life()
+    with opened(settings.ledger_url) as ledger, _children() as pool:
+        worker = Worker(settings, ledger, pool, life)
+        structlog.get_logger().info("working", worker=worker.name, device=settings.node.inferring.device)
+        while life.goes_on():
+            if not worker.turn():
+                life.pause(_IDLE_SECONDS)
+        pool.stop()
+    structlog.get_logger().info("stopped")
+
+
+def _children() -> ProcessPool:
+    return ProcessPool(max_workers=1, context=get_context("spawn"), initializer=logs.configure, initargs=("model",))
+
+
+class Worker:
+    """Takes one job's step at a time, the steps nearest to the radiologist first."""
+
+    def __init__(self, settings: Settings, ledger: Ledger, pool: ProcessPool, life: Life) -> None:
+        inferring = settings.node.inferring
+        bench = Bench(
+            spool=settings.spool,
+            packages=settings.package_folders,
+            device=inferring.device,
+            phantom_models_may_answer=inferring.phantom_models_may_answer_for_patients,
+        )
+        self.name = f"{socket.gethostname()}:{os.getpid()}"
+        self._ledger = ledger
+        self._pool = pool
+        self._life = life
+        self._spool = Spool(settings.spool)
+        self._steps: dict[State, tuple[Step, float]] = {
+            State.INFERRED: (partial(report, settings.spool, __version__), _REPORT_SECONDS),
+            State.QUEUED: (partial(infer, bench), inferring.deadline_seconds),
+        }
+
+    def turn(self) -> bool:
+        """Claim and do one step; False when there is nothing to do."""
+        for state, (step, deadline) in self._steps.items():
+            moment = now()
+            job = self._ledger.claim(state, self.name, moment, moment + LEASE)
+            if job is not None:
+                self._do(job, step, deadline)
+                return True
+        return False
+
+    def _do(self, job: Job, step: Step, deadline: float) -> None:
+        log = structlog.get_logger().bind(job=job.job_id, series=job.series_instance_uid, stage=str(job.state))
+        log.info("step started", model=job.model)
+        began = now()
+        try:
+            self._attempt(job, step, deadline)
+            self._succeed(job)
+        except _Stopping:
+            self._ledger.retry(job, self.name, now(), now(), "the worker was stopped", counts=False)
+            log.info("step given back")
+        except IsocenterError as error:
+            self._fail(job, error)
+            log.warning("step ended", outcome=type(error).__name__, reason=str(error))
+        else:
+            log.info("step done", seconds=round((now() - began).total_seconds(), 2))
+
+    def _attempt(self, job: Job, step: Step, deadline: float) -> None:
+        """Run the step in the child process and renew the lease meanwhile. Raises what the step raises."""
+        future: ProcessFuture = self._pool.schedule(step, args=[job], timeout=deadline)
+        while True:
+            try:
+                return self._await(job, future)
+            except NotYet:
+                if future.done() and isinstance(future.exception(), NotYet):
+                    raise TryAgain(f"the step took longer than {deadline:g} s and was ended") from None
+
+    def _await(self, job: Job, future: ProcessFuture) -> None:
+        try:
+            future.result(timeout=_RENEW_SECONDS)
+        except NotYet:
+            self._keep(job, future)
+            raise
+        except (ProcessExpired, CancelledError) as error:
+            code = getattr(error, "exitcode", None)
+            raise TryAgain(f"the model's process died (exit code {code})") from error
+        except (IsocenterError, OSError, MemoryError) as error:
+            raise (
+                error if isinstance(error, IsocenterError) else TryAgain(f"{type(error).__name__}: {error}")
+            ) from error
+        except Exception as error:
+            raise Broken(f"{type(error).__name__}: {error}") from error
+
+    def _keep(self, job: Job, future: ProcessFuture) -> None:
+        if not self._life.goes_on():
+            future.cancel()
+            raise _Stopping
+        if not self._ledger.renew(job, self.name, now() + LEASE):
+            future.cancel()
+            raise TryAgain("the lease was lost")
+
+    def _succeed(self, job: Job) -> None:
+        if job.state is State.REPORTING:
+            objects = sorted(path.stem for path in self._spool.outbox(job.job_id).glob("*.dcm"))
+            self._ledger.report(job, self.name, objects, now())
+            return
+        self._ledger.settle(job, self.name, Event.DONE, now())
+
+    def _fail(self, job: Job, error: IsocenterError) -> None:
+        event = outcome(error, job.attempts)
+        try:
+            if event is Event.RETRY:
+                self._ledger.retry(job, self.name, now(), now() + wait(job.attempts), str(error), counts=True)
+                return
+            self._ledger.settle(job, self.name, event, now(), str(error))
+        except TryAgain as lost:
+            structlog.get_logger().warning("step not settled", job=job.job_id, reason=str(lost))
+
+
+class _Stopping(Exception):  # noqa: N818
+    """The worker is told to stop while a step runs."""
+
+
+if __name__ == "__main__":
+    live(run)

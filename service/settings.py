@@ -1,0 +1,221 @@
+"""A site's decisions: config/*.yaml as one typed value, or an error that names file, line and cure."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from difflib import get_close_matches
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from service.core.completeness import Patience
+from service.core.errors import ConfigurationError
+from service.core.routing import Rule
+
+AeTitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[\x21-\x5b\x5d-\x7e][\x20-\x5b\x5d-\x7e]*$")]
+_HERE = Path(__file__).parent
+TEMPLATES = next(folder for folder in (_HERE.parent / "config", _HERE / "config") if folder.is_dir())
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Seconds = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class _Text(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Peer(_Text):
+    """Who may send: a calling AE title from an address or network."""
+
+    ae_title: AeTitle
+    host: IPv4Network | IPv6Network
+
+
+class Receiving(_Text):
+    """The door."""
+
+    ae_title: AeTitle = "ISOCENTER"
+    bind: str = "127.0.0.1"
+    port: Port = 11112
+    peers: tuple[Peer, ...] = ()
+    maximum_associations: int = Field(default=40, ge=1)
+    idle_seconds: Seconds = 60
+    refuse_below_free: Share = 0.1
+
+
+class Assembling(_Text):
+    """When a Series counts as whole."""
+
+    quiet_seconds_when_gapless: Seconds = 2
+    quiet_seconds_otherwise: Seconds = 60
+
+    @property
+    def patience(self) -> Patience:
+        """Both waits as one value."""
+        return Patience(
+            timedelta(seconds=self.quiet_seconds_when_gapless), timedelta(seconds=self.quiet_seconds_otherwise)
+        )
+
+
+class Inferring(_Text):
+    """Where and how long a model may run."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    packages: tuple[Path, ...] = ()
+    deadline_seconds: float = Field(default=900, gt=0)
+    phantom_models_may_answer_for_patients: bool = False
+
+
+class Keeping(_Text):
+    """Housekeeping."""
+
+    days: float = Field(default=7, gt=0)
+
+
+class Node(_Text):
+    """node.yaml"""
+
+    spool: Path = Path("spool")
+    ledger: str = ""  # an SQLAlchemy URL; empty: ledger.sqlite3 beside the spool
+    receiving: Receiving = Receiving()
+    assembling: Assembling = Assembling()
+    inferring: Inferring = Inferring()
+    keeping: Keeping = Keeping()
+
+
+class Destination(_Text):
+    """Where results go."""
+
+    name: str = Field(min_length=1)
+    ae_title: AeTitle
+    host: str = Field(min_length=1)
+    port: Port
+
+
+class Destinations(_Text):
+    """destinations.yaml"""
+
+    destinations: tuple[Destination, ...] = ()
+
+
+class Rules(_Text):
+    """rules.yaml"""
+
+    rules: tuple[Rule, ...] = ()
+
+
+class Settings(_Text):
+    """All of a site's decisions."""
+
+    folder: Path
+    node: Node
+    destinations: tuple[Destination, ...]
+    rules: tuple[Rule, ...]
+
+    @property
+    def spool(self) -> Path:
+        """The spool's root; a relative path is relative to the configuration folder."""
+        return (self.folder / self.node.spool).absolute()
+
+    @property
+    def ledger_url(self) -> str:
+        """The ledger's SQLAlchemy URL."""
+        return self.node.ledger or f"sqlite:///{self.spool.parent / 'ledger.sqlite3'}"
+
+    @property
+    def package_folders(self) -> tuple[Path, ...]:
+        """Folders of model packages beside the built-in one."""
+        return tuple((self.folder / folder).absolute() for folder in self.node.inferring.packages)
+
+
+Content = TypeVar("Content", bound=_Text)
+
+
+def load(folder: Path) -> Settings:
+    """The settings in a folder. Raises ConfigurationError that names file, line and cure."""
+    if not (folder / "node.yaml").is_file():
+        raise ConfigurationError(f"{folder} has no node.yaml: run `isocenter init {folder}`")
+    settings = Settings(
+        folder=folder.absolute(),
+        node=_read(folder / "node.yaml", Node),
+        destinations=_read(folder / "destinations.yaml", Destinations).destinations,
+        rules=_read(folder / "rules.yaml", Rules).rules,
+    )
+    _require_known_destinations(settings)
+    return settings
+
+
+def _require_known_destinations(settings: Settings) -> None:
+    known = {destination.name for destination in settings.destinations}
+    for rule in settings.rules:
+        for name in rule.destinations:
+            if name not in known:
+                raise ConfigurationError(
+                    f"{settings.folder / 'rules.yaml'}: rule {rule.name!r} sends to {name!r}, which destinations.yaml "
+                    f"does not have; {_nearest(name, known)}"
+                )
+
+
+def _read(path: Path, kind: type[Content]) -> Content:
+    try:
+        text = path.read_text(encoding="utf-8")
+        root = yaml.compose(text, yaml.SafeLoader)
+        return kind.model_validate(yaml.safe_load(text) or {})
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{path}{_yaml_place(error)}") from error
+    except ValidationError as error:
+        raise ConfigurationError("\n".join(_sentences(path, root, kind, error))) from error
+
+
+def _yaml_place(error: yaml.YAMLError) -> str:
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+        return f":{error.problem_mark.line + 1}: not YAML: {error.problem}; check indentation, colons and quotes"
+    return f": not YAML: {error}"
+
+
+def _sentences(path: Path, root: yaml.Node | None, kind: type[BaseModel], error: ValidationError) -> Iterator[str]:
+    for detail in error.errors():
+        place = ".".join(str(step) for step in detail["loc"]) or "the file"
+        yield f"{path}:{_line(root, detail['loc'])}: {place}: {_cure(kind, detail)}"
+
+
+def _line(node: yaml.Node | None, steps: tuple[int | str, ...]) -> int:
+    """The line of the deepest node on the way that exists, counted from 1."""
+    line = node.start_mark.line if node else 0
+    for step in steps:
+        if isinstance(node, yaml.MappingNode):
+            pair = next((pair for pair in node.value if pair[0].value == step), None)
+            if pair is None:
+                break
+            line, node = pair[0].start_mark.line, pair[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+            node = node.value[step]
+            line = node.start_mark.line
+    return line + 1
+
+
+def _cure(kind: type[BaseModel], detail: ErrorDetails) -> str:
+    key = str(detail["loc"][-1]) if detail["loc"] else ""
+    if detail["type"] == "extra_forbidden":
+        return f"unknown key; {_nearest(key, _keys(kind))}"
+    if detail["type"] == "missing":
+        return "required, and absent: add it"
+    return f"{detail['msg']}; it is {detail['input']!r}"
+
+
+def _keys(kind: type[BaseModel]) -> set[str]:
+    """Every key that may stand somewhere in a file of this kind."""
+    schema = kind.model_json_schema()
+    parts = [schema, *schema.get("$defs", {}).values()]
+    return {key for part in parts for key in part.get("properties", {})}
+
+
+def _nearest(name: str, known: set[str]) -> str:
+    close = get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(sorted(known)) or 'none'}"

@@ -1,0 +1,39 @@
+"""What every test may ask for: real images, and the tools of other makers."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def real_images() -> Callable[[str], Path]:
+    """A folder of real images by name; skips with a reason where the images are absent."""
+
+    def folder(name: str) -> Path:
+        path = SHARED_DATA / name
+        if not path.is_dir():
+            pytest.skip(f"the real images {name} are not beside this checkout")
+        return path
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def outside_tool() -> Callable[[str], str]:
+    """The path of a program of another maker; absent it is a skip with a reason, and in CI a failure."""
+
+    def path(program: str) -> str:
+        found = shutil.which(program) or shutil.which(program, path="/usr/sbin:/usr/local/bin")
+        if found:
+            return found
+        message = f"{program} is not installed: run `make tools` as root on Debian or Ubuntu"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+
+    return path

@@ -1,0 +1,128 @@
+"""Small inputs for tests: synthetic series in every orientation, and findings on them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset
+
+from models.findings import Algorithm, Findings
+from models.manifest import Code, Label, Span
+from models.measurement import measure
+from models.volume import Grid, LabelMap, Matrix, Volume
+from service.derived import synthetic
+from service.derived.origin import Origin
+
+ORGAN = Code(value="91723000", scheme="SCT", meaning="Anatomical Structure")
+LABELS = (
+    Label(
+        value=1,
+        name="Liver",
+        category=ORGAN,
+        type=Code(value="10200004", scheme="SCT", meaning="Liver"),
+        color_rgb=(221, 130, 101),
+        plausible_ml=Span(minimum=0.001, maximum=3000),
+    ),
+    Label(
+        value=2,
+        name="Spleen",
+        category=ORGAN,
+        type=Code(value="78961009", scheme="SCT", meaning="Spleen"),
+        color_rgb=(157, 108, 162),
+        plausible_ml=Span(minimum=0.001, maximum=1000),
+    ),
+    Label(
+        value=3,
+        name="Right kidney",
+        category=ORGAN,
+        type=Code(value="9846003", scheme="SCT", meaning="Right kidney"),
+        color_rgb=(185, 102, 83),
+    ),
+)
+ALGORITHM = Algorithm(name="abdomen", version="1.0.0", manufacturer="Isocenter", weights_sha256="ab" * 32)
+ORIGIN = Origin(job_id="0123456789abcdef", made_at=datetime(2026, 2, 3, 4, 5, 6, 789), software_version="0.1.0")
+
+
+def _turn(axis: int, degrees: float) -> Matrix:
+    """Rotation about a patient axis, 3x3."""
+    first, second = (other for other in range(3) if other != axis)
+    turn = np.eye(3)
+    turn[first, first] = turn[second, second] = np.cos(np.deg2rad(degrees))
+    turn[second, first] = np.sin(np.deg2rad(degrees))
+    turn[first, second] = -turn[second, first]
+    return turn
+
+
+# Unit vectors of (slice, row, column) as the columns of a matrix, in LPS
+ORIENTATIONS: dict[str, Matrix] = {
+    "axial": np.array([[0.0, 0, 1], [0, 1, 0], [1, 0, 0]]),
+    "axial reversed": np.array([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]]),
+    "coronal": np.array([[0.0, 0, 1], [1, 0, 0], [0, -1, 0]]),
+    "sagittal": np.array([[-1.0, 0, 0], [0, 0, 1], [0, -1, 0]]),
+    "oblique": _turn(0, 20.0) @ _turn(2, -15.0) @ np.array([[0.0, 0, 1], [0, 1, 0], [1, 0, 0]]),
+}
+
+
+def grid(
+    orientation: str = "axial",
+    shape: tuple[int, int, int] = (12, 40, 30),
+    spacing_mm: tuple[float, float, float] = (2.5, 1.0, 1.0),
+    origin_mm: tuple[float, float, float] = (-31.25, 17.5, -204.125),
+) -> Grid:
+    """A grid by the name of its orientation."""
+    affine = np.eye(4)
+    affine[:3, :3] = ORIENTATIONS[orientation] * spacing_mm
+    affine[:3, 3] = origin_mm
+    return Grid(shape, affine)
+
+
+def volume(on: Grid | None = None, seed: int = 0) -> Volume:
+    """Noise around 50 HU: no two slices are alike."""
+    on = on or grid()
+    values = np.random.default_rng(seed).normal(50.0, 40.0, on.shape)
+    return Volume(on, values.astype(np.float32))
+
+
+def ct_series(on: Grid | None = None, seed: str = "test", missing: Sequence[int] = ()) -> list[Dataset]:
+    """CT images in the order of the grid's slices, without those whose index is in `missing`."""
+    series = synthetic.ct_series(volume(on), synthetic.Subject(seed=seed))
+    return [image for index, image in enumerate(series) if index not in missing]
+
+
+def mr_series(on: Grid | None = None, seed: str = "test", missing: Sequence[int] = ()) -> list[Dataset]:
+    """MR images in the order of the grid's slices, without those whose index is in `missing`."""
+    series = synthetic.mr_series(volume(on), synthetic.Subject(seed=seed))
+    return [image for index, image in enumerate(series) if index not in missing]
+
+
+def headers(series: Sequence[Dataset]) -> list[Dataset]:
+    """The images as builders get them: without pixels."""
+    bare = []
+    for image in series:
+        header = Dataset({tag: image[tag] for tag in image.keys() if tag != 0x7FE00010})  # noqa: SIM118
+        bare.append(header)
+    return bare
+
+
+def labels(on: Grid | None = None) -> NDArray[np.uint8]:
+    """Liver and spleen, (slice, row, column): no symmetry in any axis, so that no flip goes unseen; no kidney."""
+    on = on or grid()
+    slices, rows, columns = on.shape
+    array = np.zeros(on.shape, dtype=np.uint8)
+    for index in range(slices // 6, slices - slices // 4):
+        array[index, rows // 5 : rows // 2 + index, columns // 6 : columns // 3 + 1] = 1
+        array[index, rows // 2 : rows - 3, columns // 2 + index % 3 : columns - 1 - index // 4] = 2
+    return array
+
+
+def findings(
+    on: Grid | None = None,
+    array: NDArray[np.uint8] | None = None,
+    structures: Sequence[Label] = LABELS,
+    algorithm: Algorithm = ALGORITHM,
+) -> Findings:
+    """Findings whose volumes are those of the label map."""
+    on = on or grid()
+    label_map = LabelMap(on, labels(on) if array is None else array)
+    return Findings(algorithm, label_map, measure(label_map, structures))

@@ -1,0 +1,22 @@
+#!/bin/sh
+# Installs the programs of other makers that the tests speak to, when that is allowed, and else says what is left out.
+missing=""
+command -v Orthanc >/dev/null 2>&1 || [ -x /usr/sbin/Orthanc ] || missing="$missing orthanc"
+command -v storescu >/dev/null 2>&1 || missing="$missing dcmtk"
+command -v dciodvfy >/dev/null 2>&1 || missing="$missing dicom3tools"
+[ -z "$missing" ] && exit 0
+
+as_root=""
+if [ "$(id -u)" -ne 0 ]; then
+    if command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; then as_root="sudo -n"; else as_root="no"; fi
+fi
+if [ "$as_root" != "no" ] && command -v apt-get >/dev/null 2>&1; then
+    echo "installing$missing"
+    # The service that Debian's orthanc would start is not wanted: the tests start their own.
+    $as_root apt-get update -qq &&
+        $as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
+            apt-get install -y -qq --no-install-recommends $missing >/dev/null && exit 0
+fi
+echo "not installed:$missing. Tests that need them are skipped and named below; install: apt-get install$missing"
+[ "${CI:-}" = "true" ] && exit 1
+exit 0
