@@ -43,7 +43,9 @@ def init(folder: Path) -> None:
         if target.exists():
             raise Broken(f"{target} exists and is left as it is: choose another folder")
         target.write_text(template.read_text(encoding="utf-8"), encoding="utf-8")
-    typer.echo(f"Configuration written to {folder}. Name the senders in node.yaml, then: isocenter doctor --config {folder}")
+    typer.echo(
+        f"Configuration written to {folder}. Name the senders in node.yaml, then: isocenter doctor --config {folder}"
+    )
 
 
 @application.command()

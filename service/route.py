@@ -41,7 +41,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Router:
-    """The site's rules and the models they name."""
+    """The site's rules and the packages, one for each model that a rule names."""
 
     rules: tuple[Rule, ...]
     packages: Mapping[str, Package]
@@ -52,10 +52,8 @@ class Router:
         return tuple(Decision(match(rule, instances, stack.grid), self._objections(rule, stack)) for rule in self.rules)
 
     def _objections(self, rule: Rule, stack: StackRecord) -> tuple[str, ...]:
-        package = self.packages.get(rule.model)
-        if package is None:
-            return (f"there is no model package {rule.model!r}; known are {', '.join(sorted(self.packages))}",)
-        return why_not(package.manifest, stack, phantom_models_may_answer=self.phantom_models_may_answer)
+        manifest = self.packages[rule.model].manifest
+        return why_not(manifest, stack, phantom_models_may_answer=self.phantom_models_may_answer)
 
     def job(self, rule: Rule, stack: StackRecord, now: datetime) -> Job:
         """The job of a rule on a stack; its id is the same whenever it is made."""

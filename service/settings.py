@@ -1,6 +1,6 @@
 """A site's decisions: config/*.yaml as one typed value, or an error that names file, line and cure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network
@@ -151,13 +151,21 @@ def load(folder: Path) -> Settings:
 
 def _require_known_destinations(settings: Settings) -> None:
     known = {destination.name for destination in settings.destinations}
-    for rule in settings.rules:
-        for name in rule.destinations:
-            if name not in known:
-                raise ConfigurationError(
-                    f"{settings.folder / 'rules.yaml'}: rule {rule.name!r} sends to {name!r}, which destinations.yaml "
-                    f"does not have; {_nearest(name, known)}"
-                )
+    named = [(index, rule, name) for index, rule in enumerate(settings.rules) for name in rule.destinations]
+    for index, rule, name in named:
+        if name not in known:
+            place = place_of_rule(settings, index, "destinations")
+            raise ConfigurationError(
+                f"{place}: rule {rule.name!r} sends to {name!r}, which destinations.yaml does not have; "
+                f"{nearest(name, known)}"
+            )
+
+
+def place_of_rule(settings: Settings, index: int, key: str) -> str:
+    """File and line of a key of a rule, for a sentence about it."""
+    path = settings.folder / "rules.yaml"
+    root = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)
+    return f"{path}:{_line(root, ('rules', index, key))}"
 
 
 def _read(path: Path, kind: type[Content]) -> Content:
@@ -203,7 +211,7 @@ def _line(node: yaml.Node | None, steps: tuple[int | str, ...]) -> int:
 def _cure(kind: type[BaseModel], detail: ErrorDetails) -> str:
     key = str(detail["loc"][-1]) if detail["loc"] else ""
     if detail["type"] == "extra_forbidden":
-        return f"unknown key; {_nearest(key, _keys(kind))}"
+        return f"unknown key; {nearest(key, _keys(kind))}"
     if detail["type"] == "missing":
         return "required, and absent: add it"
     return f"{detail['msg']}; it is {detail['input']!r}"
@@ -216,6 +224,7 @@ def _keys(kind: type[BaseModel]) -> set[str]:
     return {key for part in parts for key in part.get("properties", {})}
 
 
-def _nearest(name: str, known: set[str]) -> str:
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The known name that was probably meant, or all of them."""
     close = get_close_matches(name, known, n=1)
     return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(sorted(known)) or 'none'}"

@@ -30,7 +30,7 @@ LABELS = (
         category=ORGAN,
         type=Code(value="78961009", scheme="SCT", meaning="Spleen"),
         color_rgb=(157, 108, 162),
-        plausible_ml=Span(minimum=0.001, maximum=1000),
+        plausible_ml=Span(minimum=0.001, maximum=3000),
     ),
     Label(
         value=3,

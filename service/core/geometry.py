@@ -15,7 +15,7 @@ from service.core.errors import NotAVolume
 ORIENTATION_TOLERANCE = 1e-3  # of a direction cosine: scanners round to 4 to 6 digits
 SAME_POSITION_MM = 0.01
 ALIGNMENT_MM = 0.1  # lateral drift that rounding explains
-SPACING_TOLERANCE = 0.01  # of the median gap, but never less than:
+SPACING_TOLERANCE = 0.01  # how far a slice may lie from its place, as part of the median gap; but at least:
 SPACING_TOLERANCE_MM = 0.02
 FEWEST_SLICES = 3  # two gaps: the least that shows whether the spacing is regular
 HOLE_SHARE = 0.8  # a stack with a hole has at least this share of ordinary gaps
@@ -91,7 +91,7 @@ def _require_alignment(positions: Matrix, orientation: Orientation) -> None:
 def _require_even(gaps: Vector, height: Vector) -> None:
     usual = float(np.median(gaps))
     tolerance = max(SPACING_TOLERANCE * usual, SPACING_TOLERANCE_MM)
-    if np.abs(gaps - usual).max() <= tolerance:
+    if np.abs(height - np.linspace(height[0], height[-1], height.size)).max() <= tolerance:
         return
     steps = np.rint(gaps / usual)
     regular = np.abs(gaps - steps * usual) <= tolerance * np.maximum(steps, 1)

@@ -9,10 +9,11 @@ from pydicom import Dataset
 from models.findings import Findings
 from models.volume import Grid
 from service.core.errors import Unproven
+from service.core.geometry import ALIGNMENT_MM
 from service.derived.standard import absent_attributes
 
 POSITION_TOLERANCE_MM = 1e-3
-VOXEL_TOLERANCE = 0.25  # of a voxel: rounding and jitter of a scanner stay below, any wrong slice is far above
+VOXEL_TOLERANCE = 0.25  # of a voxel: a scanner's rounding and jitter stay below, any wrong slice is far above
 
 _PATIENT = ("PatientID", "PatientName", "PatientBirthDate", "PatientSex")
 _STUDY = ("StudyInstanceUID", "StudyDate", "StudyTime", "StudyID", "AccessionNumber")
@@ -60,7 +61,7 @@ def prove_grid(sources: Sequence[Dataset], grid: Grid) -> None:
         same(f"size of slice {index}", grid.shape[1:], (rows, columns))
         corners = np.array([(0, 0), (rows - 1, 0), (0, columns - 1)], dtype=np.float64)
         on_grid = grid.to_world(np.column_stack((np.full(3, float(index)), corners)))
-        tolerance_mm = VOXEL_TOLERANCE * float(grid.spacing_mm.min())
+        tolerance_mm = max(VOXEL_TOLERANCE * float(grid.spacing_mm.min()), ALIGNMENT_MM)
         close(f"place of slice {index} in mm", on_grid, corners_mm(source, corners), tolerance_mm)
 
 
@@ -83,6 +84,5 @@ def prove_volumes(findings: Findings) -> None:
         same(f"voxels of {label.name}", volume.voxels, voxels)
         close(f"volume of {label.name} in ml", np.array([volume.volume_ml]), np.array([voxels * voxel_ml]), 1e-6)
         if voxels and not label.plausible_ml.holds(volume.volume_ml):
-            raise Unproven(
-                f"implausible volume: {label.name} has {volume.volume_ml:.3f} ml, it should have {label.plausible_ml} ml"
-            )
+            found = f"{label.name} has {volume.volume_ml:.3f} ml"
+            raise Unproven(f"implausible volume: {found}, it should have {label.plausible_ml} ml")

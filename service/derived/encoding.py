@@ -6,11 +6,9 @@ from pydicom import Dataset, dcmread, dcmwrite
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from service.core.identity import derived_uid
-
-# PS3.7 D.3.3.2: one pair per implementation. It must not change with a job, a site or a release.
-IMPLEMENTATION_CLASS_UID = derived_uid("isocenter", "implementation class")
-IMPLEMENTATION_VERSION_NAME = "ISOCENTER"
+# PS3.7 D.3.3.2: the pair that names this implementation, on the network and in files
+IMPLEMENTATION_CLASS_UID = "2.25.86276371217573434905361164264839467093"
+IMPLEMENTATION_VERSION_NAME = "ISOCENTER_0_1"
 
 
 def file_meta(dataset: Dataset) -> FileMetaDataset:

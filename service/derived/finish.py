@@ -1,5 +1,6 @@
 """What every object of this node has in common: whose it is, what made it, when, and nothing left to chance."""
 
+import re
 from copy import deepcopy
 from datetime import datetime
 
@@ -16,6 +17,8 @@ from service.derived.standard import patient_and_study_attributes
 
 MANUFACTURER = "Isocenter"
 SERIES_NUMBERS = {"SEG": 9001, "SR": 9002}  # far above those of scanners: results sort behind the images
+
+_ZONE = re.compile(r"[+-]\d{4}")
 
 # IHE AI Results, Contributing Equipment: the trial-implementation code of "Processing Algorithm"
 _PROCESSING_ALGORITHM = Code("Newcode1", "99IHE", "Processing Algorithm")
@@ -35,7 +38,7 @@ def finish(dataset: Dataset, source: Dataset, algorithm: Algorithm, origin: Orig
     _copy_identity(dataset, source)
     _describe_series(dataset, algorithm)
     _describe_equipment(dataset, source, algorithm, origin)
-    _stamp(dataset, origin.made_at)
+    _stamp(dataset, _in_zone_of(source, origin.made_at))
     _name_dimensions(dataset, origin)
     dataset.SpecificCharacterSet = "ISO_IR 192"
     dataset.file_meta = file_meta(dataset)
@@ -122,6 +125,14 @@ def _coded(code: Code) -> Dataset:
     item.CodingSchemeDesignator = code.scheme_designator
     item.CodeMeaning = code.meaning
     return item
+
+
+def _in_zone_of(source: Dataset, made_at: datetime) -> datetime:
+    """The moment in the zone that the source declares; a moment without zone, or a source without, is left alone."""
+    zone = str(source.get("TimezoneOffsetFromUTC") or "")
+    if made_at.tzinfo is None or not _ZONE.fullmatch(zone):
+        return made_at
+    return made_at.astimezone(datetime.strptime(zone, "%z").tzinfo)
 
 
 def _stamp(dataset: Dataset, made_at: datetime) -> None:

@@ -27,20 +27,23 @@ class Frame:
 def frames(segmentation: Dataset) -> Iterator[Frame]:
     """The frames of a BINARY Segmentation in their order; raises Unproven when there are not as many as it says."""
     shared = segmentation.SharedFunctionalGroupsSequence[0]
-    orientation = _numbers(shared.PlaneOrientationSequence[0].ImageOrientationPatient)
-    spacing_mm = _numbers(shared.PixelMeasuresSequence[0].PixelSpacing)
     groups = segmentation.PerFrameFunctionalGroupsSequence
     same("number of frames", int(segmentation.NumberOfFrames), len(groups))
     for number, (group, pixels) in enumerate(zip(groups, _pixels(segmentation), strict=True), start=1):
         yield Frame(
             number=number,
-            segment_number=int(group.SegmentIdentificationSequence[0].ReferencedSegmentNumber),
+            segment_number=int(_macro("SegmentIdentificationSequence", group, shared).ReferencedSegmentNumber),
             source_uid=_source_uid(group),
-            position_mm=_numbers(group.PlanePositionSequence[0].ImagePositionPatient),
-            orientation=orientation,
-            spacing_mm=spacing_mm,
+            position_mm=_numbers(_macro("PlanePositionSequence", group, shared).ImagePositionPatient),
+            orientation=_numbers(_macro("PlaneOrientationSequence", group, shared).ImageOrientationPatient),
+            spacing_mm=_numbers(_macro("PixelMeasuresSequence", group, shared).PixelSpacing),
             pixels=pixels,
         )
+
+
+def _macro(keyword: str, group: Dataset, shared: Dataset) -> Dataset:
+    """What a functional group says of a frame, be it for this frame or for all (PS3.3 C.7.6.16.1.1)."""
+    return (group if keyword in group else shared)[keyword][0]
 
 
 def _pixels(segmentation: Dataset) -> Iterator[NDArray[np.bool_]]:

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import binary_erosion
 
-from models.findings import Findings, SegmentVolume
+from models.findings import Algorithm, Findings, SegmentVolume
 from models.manifest import Label
 from models.volume import LabelMap, Vector, Volume
-from service.derived.planes import VIEWS, Plane, View, cut, extent_mm
+from service.derived.planes import VIEWS, Plane, View, cut, extent_mm, points
 
 Rgb = NDArray[np.uint8]
 Colour = tuple[int, int, int]
@@ -20,6 +20,7 @@ Colour = tuple[int, int, int]
 PANEL = 480  # pixels along the longest side of the volume
 _FILL, _OUTLINE_WIDTH = 0.28, 2
 _MARGIN, _HEADER, _CAPTION, _LEGEND_ROW, _LEGEND_COLUMN = 20, 56, 30, 30, 300
+_NARROWEST = 760  # title and warning side by side
 _PAPER, _BLACK, _INK, _FAINT = (22, 25, 30), (0, 0, 0), (238, 240, 243), (152, 159, 170)
 
 
@@ -42,9 +43,9 @@ def overlay(volume: Volume, label_map: LabelMap, labels: Sequence[Label], window
     through_mm = _middle(label_map)
     pictures = {}
     for plane, view in VIEWS.items():
-        image = cut(volume.grid, view, through_mm, pixel_mm(volume))
-        drawing = cut(label_map.grid, view, through_mm, pixel_mm(volume))
-        rgb = _grey(image.sample(volume.values), window)
+        points_mm = points(volume.grid, view, through_mm, pixel_mm(volume))
+        drawing = cut(label_map.grid, points_mm)
+        rgb = _grey(cut(volume.grid, points_mm).sample(volume.values), window)
         for label in labels:
             rgb = _tint(rgb, drawing.covered(label_map.labels, label.value), label.color_rgb)
         pictures[plane] = np.rint(rgb).astype(np.uint8)
@@ -61,30 +62,29 @@ def sheet(volume: Volume, findings: Findings, window: Window | None = None) -> I
     """The three pictures on one page, with orientation, scale, structures and volumes."""
     labels = [measured.label for measured in findings.volumes]
     pictures = overlay(volume, findings.label_map, labels, window or window_of(volume))
-    width = sum(picture.shape[1] for picture in pictures.values()) + _MARGIN * (len(pictures) + 1)
-    columns = max(1, (width - _MARGIN) // _LEGEND_COLUMN)
-    bottom = _HEADER + max(picture.shape[0] for picture in pictures.values()) + _CAPTION
+    width = max(sum(picture.shape[1] + _MARGIN for picture in pictures.values()) + _MARGIN, _NARROWEST)
+    bottom = _HEADER + max(picture.shape[0] for picture in pictures.values())
+    columns = (width - _MARGIN) // _LEGEND_COLUMN
     rows = -(-len(findings.volumes) // columns)
-    page = Image.new("RGB", (width, bottom + rows * _LEGEND_ROW + _MARGIN), _PAPER)
+    page = Image.new("RGB", (width, bottom + _CAPTION + rows * _LEGEND_ROW + _MARGIN), _PAPER)
     pen = ImageDraw.Draw(page)
-    title = f"{findings.algorithm.name} {findings.algorithm.version}"
-    _write(pen, (_MARGIN, _HEADER // 2), title, 22, "lm")
-    _write(pen, (width - _MARGIN, _HEADER // 2), "AI result · not verified · not for diagnosis", 15, "rm", _FAINT)
+    _title(pen, findings.algorithm, width)
     left = _MARGIN
     for plane, picture in pictures.items():
-        _place(page, picture, plane, (left, _HEADER, bottom - _CAPTION))
+        _place(page, picture, plane, (left, _HEADER, bottom))
         left += picture.shape[1] + _MARGIN
-    _scale_bar(pen, (_MARGIN + 12, bottom - _CAPTION - 12), pixel_mm(volume))
+    _scale_bar(pen, (_MARGIN + 12, bottom - 12), pixel_mm(volume))
     for number, measured in enumerate(findings.volumes):
         row, column = divmod(number, columns)
-        _legend_entry(pen, (_MARGIN + column * _LEGEND_COLUMN, bottom + 14 + row * _LEGEND_ROW), measured)
+        at = (_MARGIN + column * _LEGEND_COLUMN, bottom + _CAPTION + row * _LEGEND_ROW + _LEGEND_ROW // 2)
+        _legend_entry(pen, at, measured)
     return page
 
 
 def png(image: Image.Image) -> bytes:
     """The image as PNG."""
     encoded = BytesIO()
-    image.save(encoded, format="PNG", optimize=True)
+    image.save(encoded, format="PNG")
     return encoded.getvalue()
 
 
@@ -93,11 +93,11 @@ def _middle(label_map: LabelMap) -> Vector:
     counts = np.bincount(label_map.labels.ravel(), minlength=256)
     counts[0] = 0
     if not counts.any():
-        return label_map.grid.to_world((np.array([label_map.grid.shape]) - 1) / 2)[0]
+        return np.asarray(label_map.grid.to_world((np.array([label_map.grid.shape]) - 1) / 2)[0])
     voxels = np.argwhere(label_map.labels == counts.argmax())
     # the voxel nearest to the mean: the mean of a bent structure may lie outside of it
     nearest = np.abs(voxels - voxels.mean(axis=0)).sum(axis=1).argmin()
-    return label_map.grid.to_world(voxels[nearest][None].astype(np.float64))[0]
+    return np.asarray(label_map.grid.to_world(voxels[nearest][None].astype(np.float64))[0])
 
 
 def _grey(values: NDArray[np.float64], window: Window) -> NDArray[np.float64]:
@@ -110,6 +110,12 @@ def _tint(rgb: NDArray[np.float64], mask: NDArray[np.bool_], colour: Colour) -> 
     outline = mask & ~binary_erosion(mask, iterations=_OUTLINE_WIDTH)
     opacity = np.where(outline, 1.0, _FILL * mask)[..., None]
     return np.asarray(rgb * (1.0 - opacity) + np.array(colour, dtype=np.float64) * opacity)
+
+
+def _title(pen: ImageDraw.ImageDraw, algorithm: Algorithm, width: int) -> None:
+    middle = _HEADER // 2
+    _write(pen, (_MARGIN, middle), _shortened(f"{algorithm.name} {algorithm.version}", 22, width - 420), 22, "lm")
+    _write(pen, (width - _MARGIN, middle), "AI result · not verified · not for diagnosis", 15, "rm", _FAINT)
 
 
 def _place(page: Image.Image, picture: Rgb, plane: Plane, at: tuple[int, int, int]) -> None:
@@ -147,9 +153,19 @@ def _legend_entry(pen: ImageDraw.ImageDraw, at: tuple[int, int], measured: Segme
     colour = measured.label.color_rgb
     faint = tuple(round(part * _FILL + back * (1 - _FILL)) for part, back in zip(colour, _PAPER, strict=True))
     pen.rounded_rectangle((left, middle - 8, left + 16, middle + 8), 3, fill=faint, outline=colour, width=2)
-    amount = f"{measured.volume_ml:.1f} ml" if measured.voxels else "not found"
-    _write(pen, (left + 26, middle), measured.label.name, 16, "lm")
+    amount = f"{measured.volume_ml:.{1 if measured.volume_ml >= 10 else 2}f} ml" if measured.voxels else "not found"
+    _write(pen, (left + 26, middle), _shortened(measured.label.name, 16, _LEGEND_COLUMN - 150), 16, "lm")
     _write(pen, (left + _LEGEND_COLUMN - 30, middle), amount, 16, "rm", _INK if measured.voxels else _FAINT)
+
+
+def _shortened(text: str, size: int, width: int) -> str:
+    """The text, with its end replaced by three dots when it is wider than `width` pixels."""
+    font = ImageFont.load_default(size)
+    if font.getlength(text) <= width:
+        return text
+    while font.getlength(f"{text}...") > width:
+        text = text[:-1]
+    return f"{text.rstrip()}..."
 
 
 def _write(

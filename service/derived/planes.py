@@ -58,7 +58,7 @@ class Cut:
     def covered(self, labels: NDArray[np.uint8], label: int) -> NDArray[np.bool_]:
         """Pixels more than half of whose weight lies on `label`, (slice, row, column) -> (row, column)."""
         share = (self.weights * (labels[tuple(np.moveaxis(self.neighbours, 2, 0))] == label)).sum(axis=0)
-        return ((share > 0.5) & self.inside).reshape(self.shape)
+        return np.asarray((share > 0.5) & self.inside).reshape(self.shape)
 
 
 def extent_mm(grid: Grid) -> tuple[Vector, Vector]:
@@ -68,8 +68,8 @@ def extent_mm(grid: Grid) -> tuple[Vector, Vector]:
     return corners_mm.min(axis=0), corners_mm.max(axis=0)
 
 
-def cut(grid: Grid, view: View, through_mm: Vector, pixel_mm: float) -> Cut:
-    """The plane of `view` through a point, over the grid's whole extent."""
+def points(grid: Grid, view: View, through_mm: Vector, pixel_mm: float) -> NDArray[np.float64]:
+    """The pixels of the plane of `view` through a point, over the grid's whole extent, (row, column, 3) mm."""
     low, high = extent_mm(grid)
     columns = _ticks(low[view.right], high[view.right], pixel_mm)
     rows = _ticks(low[view.down], high[view.down], pixel_mm)[:: view.downwards]
@@ -77,16 +77,11 @@ def cut(grid: Grid, view: View, through_mm: Vector, pixel_mm: float) -> Cut:
     points_mm[:] = through_mm
     points_mm[..., view.right] = columns[None, :]
     points_mm[..., view.down] = rows[:, None]
-    return _surround(grid, points_mm)
+    return points_mm
 
 
-def _ticks(low: float, high: float, step: float) -> Vector:
-    count = max(1, round((high - low) / step))
-    return np.asarray(low + (np.arange(count) + 0.5) * step)
-
-
-def _surround(grid: Grid, points_mm: NDArray[np.float64]) -> Cut:
-    """The neighbours of (row, column, 3) points; a half voxel beyond the outermost centres repeats them."""
+def cut(grid: Grid, points_mm: NDArray[np.float64]) -> Cut:
+    """A grid cut at (row, column, 3) points; a half voxel beyond the outermost centres repeats them."""
     indices = grid.to_index(points_mm.reshape(-1, 3))
     last = np.array(grid.shape) - 1
     clipped = np.clip(indices, 0, last)
@@ -97,5 +92,10 @@ def _surround(grid: Grid, points_mm: NDArray[np.float64]) -> Cut:
         shape=(points_mm.shape[0], points_mm.shape[1]),
         neighbours=np.stack([np.minimum(base + corner, last) for corner in corners]),
         weights=np.stack([np.where(corner, fraction, 1.0 - fraction).prod(axis=1) for corner in corners]),
-        inside=((indices >= -0.5) & (indices <= last + 0.5)).all(axis=1),
+        inside=np.asarray(((indices >= -0.5) & (indices <= last + 0.5)).all(axis=1)),
     )
+
+
+def _ticks(low: float, high: float, step: float) -> Vector:
+    count = max(1, round((high - low) / step))
+    return np.asarray(low + (np.arange(count) + 0.5) * step)

@@ -9,6 +9,7 @@ from pydicom.uid import Comprehensive3DSRStorage, ExplicitVRLittleEndian, Segmen
 
 from models.findings import Findings, SegmentVolume
 from service.core.errors import Unproven
+from service.core.geometry import ORIENTATION_TOLERANCE
 from service.derived import content_tree
 from service.derived.checks import (
     POSITION_TOLERANCE_MM,
@@ -22,7 +23,6 @@ from service.derived.checks import (
 from service.derived.content_tree import Group
 from service.derived.encoding import decode
 from service.derived.frames import Frame, frames
-from service.derived.sources import ORIENTATION_TOLERANCE
 
 _RELATIVE_TOLERANCE = 1e-5  # the report gives six digits
 

@@ -50,7 +50,7 @@ def _segment_numbers(findings: Findings, found: Sequence[Structure]) -> NDArray[
     """The label map with segment numbers in place of labels, (slice, row, column)."""
     numbers = np.zeros(256, dtype=np.uint8)
     for structure in found:
-        numbers[structure.volume.label.value] = structure.segment_number
+        numbers[structure.volume.label.value] = structure.segment_number or 0
     return np.asarray(numbers[findings.label_map.labels])
 
 

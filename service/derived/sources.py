@@ -11,8 +11,7 @@ from pydicom import Dataset
 
 from models.volume import Grid
 from service.core.errors import Broken
-
-ORIENTATION_TOLERANCE = 1e-3  # direction cosines of one stack may differ by rounding, not by an angle
+from service.core.geometry import ORIENTATION_TOLERANCE
 
 _REFERENCE = (
     "SOPClassUID",
@@ -24,6 +23,7 @@ _REFERENCE = (
     "Rows",
     "Columns",
     "ImagePositionPatient",
+    "ImageOrientationPatient",
     "PixelSpacing",
 )
 _EMPTY = (
@@ -61,6 +61,9 @@ def slice_spacing_mm(grid: Grid) -> float:
 
 
 def _lean(source: Dataset, first: Dataset, spacing_mm: float) -> Dataset:
+    missing = [keyword for keyword in _REFERENCE if not source.get(keyword)]
+    if missing:
+        raise Broken(f"image {source.get('SOPInstanceUID')} has no {', '.join(missing)}")
     tilt = np.abs(np.subtract(source.ImageOrientationPatient, first.ImageOrientationPatient, dtype=np.float64)).max()
     if tilt > ORIENTATION_TOLERANCE:
         raise Broken(f"image {source.SOPInstanceUID} is not parallel to {first.SOPInstanceUID}")

@@ -26,6 +26,7 @@ def configure(role: str, stream: TextIO = sys.stderr) -> None:
     )
     warnings.simplefilter("ignore")  # pydicom's warnings quote the offending value
     logging.basicConfig(level=logging.WARNING, handlers=[_Bridge()], force=True)
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)  # a tick that outlasts its interval is no news
 
 
 def _naming(role: str) -> Processor:

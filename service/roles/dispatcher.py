@@ -19,7 +19,7 @@ from service.edge.spool import Spool
 from service.edge.storage_scu import Remote
 from service.roles.clock import now
 from service.roles.life import Life, live
-from service.settings import Destination, Settings
+from service.settings import Destination, Settings, nearest, place_of_rule
 
 _TICK_SECONDS = 0.5
 _EXPIRY_SECONDS = 5
@@ -77,11 +77,16 @@ def _every(scheduler: BackgroundScheduler, seconds: float, name: str, work: Call
 
 
 def router_for(settings: Settings) -> route.Router:
-    """The site's rules with the packages they name. Raises ConfigurationError when a package is broken."""
+    """The site's rules with the packages they name. Raises ConfigurationError when one is broken or absent."""
     try:
         packages = find((BUILT_IN, *settings.package_folders))
     except PackageError as error:
         raise ConfigurationError(str(error)) from error
+    for index, rule in enumerate(settings.rules):
+        if rule.model not in packages:
+            place = place_of_rule(settings, index, "model")
+            sentence = f"rule {rule.name!r} names the model {rule.model!r}, which no package has"
+            raise ConfigurationError(f"{place}: {sentence}; {nearest(rule.model, packages)}")
     return route.Router(settings.rules, packages, settings.node.inferring.phantom_models_may_answer_for_patients)
 
 

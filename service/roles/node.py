@@ -12,6 +12,7 @@ import structlog
 from service.edge import logs
 from service.edge.ledger import opened
 from service.edge.spool import Spool
+from service.roles.dispatcher import router_for
 from service.roles.life import PARENT_VARIABLE, Life
 from service.settings import Settings
 
@@ -40,10 +41,11 @@ class _Role:
 
 
 def run(settings: Settings) -> None:
-    """Run every role until told to stop. Nothing starts before the ledger is up to date."""
+    """Run every role until told to stop. Nothing starts before rules, models and ledger are known to be good."""
     logs.configure("node")
     life = Life()
     leftovers = Spool(settings.spool).sweep()
+    router_for(settings)
     with opened(settings.ledger_url):
         structlog.get_logger().info("starting", spool=str(settings.spool), leftovers=leftovers)
     roles = [_Role(name, command=_command(name, settings)) for name in ROLES]

@@ -1,0 +1,51 @@
+"""Instances as the core sees them: planes at given heights, with given attributes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from service.core.entities import Instance, Orientation, PixelSpacing, Plane
+
+AXIAL = Orientation((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
+CORONAL = Orientation((1.0, 0.0, 0.0), (0.0, 0.0, -1.0))
+SAGITTAL = Orientation((0.0, 1.0, 0.0), (0.0, 0.0, -1.0))
+
+
+def instance(
+    number: int,
+    height_mm: float,
+    orientation: Orientation = AXIAL,
+    shift_mm: tuple[float, float] = (0.0, 0.0),
+    attributes: Mapping[str, str] | None = None,
+) -> Instance:
+    """One instance whose plane lies at a height along its normal, shifted along its row and its column."""
+    row, column = np.array(orientation.row), np.array(orientation.column)
+    position = np.cross(row, column) * height_mm + row * shift_mm[0] + column * shift_mm[1]
+    return Instance(
+        sop_instance_uid=f"1.2.3.{number}",
+        sop_class_uid="1.2.840.10008.5.1.4.1.1.2",
+        series_instance_uid="1.2.3",
+        study_instance_uid="1.2",
+        patient="a",
+        frame_of_reference_uid="1.2.9",
+        plane=Plane(
+            (float(position[0]), float(position[1]), float(position[2])), orientation, PixelSpacing(0.5, 2.0), 8, 6
+        ),
+        frames=1,
+        image_type=("ORIGINAL", "PRIMARY", "AXIAL"),
+        association="1.2.7",
+        phantom=False,
+        pixels_missing=False,
+        attributes={"Modality": "CT", **(attributes or {})},
+    )
+
+
+def series(heights_mm: Sequence[float], orientation: Orientation = AXIAL) -> list[Instance]:
+    """One instance for each height."""
+    return [instance(number, height, orientation) for number, height in enumerate(heights_mm, start=1)]
+
+
+def with_attributes(instances: Sequence[Instance], **attributes: str) -> list[Instance]:
+    """The instances with more attributes."""
+    return [replace(each, attributes={**each.attributes, **attributes}) for each in instances]

@@ -1,0 +1,240 @@
+"""Our objects before the validators and readers of other makers."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from nibabel.affines import apply_affine
+from numpy.typing import NDArray
+from pydicom import Dataset, dcmread
+
+from models.findings import Findings
+from models.volume import Grid
+from service.derived import measurement_report, segmentation
+from service.derived.encoding import decode, encode
+from service.derived.frames import frames
+from service.derived.proof import prove_report, prove_segmentation
+from tests import factories
+
+# Lines that validators print about correct objects, and why each is wrong.
+KNOWN = {
+    "(0x0018,0x1002) UI Device UID": "dciodvfy of 2022 does not know Device UID in Contributing Equipment (IHE AIR)",
+    "this is a Standard Extended SOP Class": "dciodvfy of 2022 concludes this from the Device UID it does not know",
+    "Warning - Different information entities for attribute - Element=<AccessionNumber>": "same value; dcentvfy "
+    "knows it in the Study of images and in the Series of reports",
+    "Warning - Different information entities for attribute - Element=<ReferencedStudySequence>": "as above",
+    "Warning - Attribute present in one instance but not the other": "the image lacks what is Type 2: we send it empty",
+    "Retired Person Name form": "the name of the patient, copied from the image as it is",
+    "would be needed to build DICOMDIR": "what the image left empty, copied as it is",
+    "The VR checker does not support this Specific Character Set: ISO_IR 192": "UTF-8 is not checked, nothing is wrong",
+}
+
+GRIDS = {
+    "axial": factories.grid("axial"),
+    "axial against the normal": factories.grid("axial reversed"),
+    "coronal": factories.grid("coronal"),
+    "sagittal": factories.grid("sagittal"),
+    "oblique": factories.grid("oblique"),
+    "oblique and not square": factories.grid("oblique", spacing_mm=(3.3, 0.7, 1.9)),
+    "frames that end within a byte": factories.grid("axial", shape=(9, 31, 27), spacing_mm=(1.5, 2.0, 1.0)),
+}
+REAL = {
+    "MR, cropped": ("hippocampus_dicom", "Study3_PGBM-003/11_HCropVolume"),
+    "MR, oblique": ("mr_prostatex_0001", "07-08-2011/10.000000-t2tsetra-17541"),
+    "CT of a head": ("ct_philips_S21570_localizer_axial_sc", "S2010"),
+    "CT of a chest": ("ct_ibsi1_lung_phantom", "dicom"),
+}
+
+Tool = Callable[[str], str]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Case:
+    """A series on disk and what was made of it."""
+
+    sources: list[Dataset]
+    findings: Findings
+    images: list[Path]
+    segmentation: Path
+    report: Path
+    empty_report: Path
+
+
+@pytest.fixture
+def tool(outside_tool: Callable[[str], str]) -> Tool:
+    """The path of a program; those that pip installs lie beside the interpreter."""
+
+    def path(program: str) -> str:
+        beside = Path(sys.executable).parent / program
+        return str(beside) if beside.is_file() else outside_tool(program)
+
+    return path
+
+
+@pytest.fixture(params=[*GRIDS, *REAL])
+def case(request: pytest.FixtureRequest, tmp_path: Path, real_images: Callable[[str], Path]) -> Case:
+    """Every grid as CT and as MR by turns, and every real series."""
+    if request.param in GRIDS:
+        grid = GRIDS[request.param]
+        series = factories.ct_series if list(GRIDS).index(request.param) % 2 == 0 else factories.mr_series
+        images = [_write(tmp_path / f"image{index}.dcm", image) for index, image in enumerate(series(grid))]
+    else:
+        name, folder = REAL[request.param]
+        images = _in_order([path for path in sorted((real_images(name) / folder).rglob("*")) if _is_image(path)])
+    return _case(images, tmp_path)
+
+
+def _case(images: list[Path], folder: Path) -> Case:
+    sources = [dcmread(path, stop_before_pixels=True) for path in images]
+    grid = _grid_of(sources)
+    findings = factories.findings(grid)
+    nothing = factories.findings(grid, np.zeros(grid.shape, dtype=np.uint8))
+    drawn = segmentation.build(sources, findings, factories.ORIGIN)
+    assert drawn is not None
+    return Case(
+        sources,
+        findings,
+        images,
+        _write(folder / "segmentation.dcm", drawn),
+        _write(folder / "report.dcm", measurement_report.build(sources, findings, drawn, factories.ORIGIN)),
+        _write(folder / "empty.dcm", measurement_report.build(sources, nothing, None, factories.ORIGIN)),
+    )
+
+
+def _write(path: Path, dataset: Dataset) -> Path:
+    path.write_bytes(encode(dataset))
+    return path
+
+
+def _is_image(path: Path) -> bool:
+    return path.is_file() and "ImagePositionPatient" in dcmread(path, stop_before_pixels=True, force=True)
+
+
+def _in_order(images: list[Path]) -> list[Path]:
+    def height(path: Path) -> float:
+        header = dcmread(path, stop_before_pixels=True)
+        cosines = np.array(header.ImageOrientationPatient, dtype=np.float64).reshape(2, 3)
+        return float(np.cross(*cosines) @ np.array(header.ImagePositionPatient, dtype=np.float64))
+
+    return sorted(images, key=height)
+
+
+def _grid_of(sources: Sequence[Dataset]) -> Grid:
+    first, last = sources[0], sources[-1]
+    cosines = np.array(first.ImageOrientationPatient, dtype=np.float64).reshape(2, 3)
+    start, end = (np.array(image.ImagePositionPatient, dtype=np.float64) for image in (first, last))
+    affine = np.eye(4)
+    affine[:3, 0] = (end - start) / (len(sources) - 1)
+    affine[:3, 1] = cosines[1] * float(first.PixelSpacing[0])
+    affine[:3, 2] = cosines[0] * float(first.PixelSpacing[1])
+    affine[:3, 3] = start
+    return Grid((len(sources), int(first.Rows), int(first.Columns)), affine)
+
+
+def _lines(*command: str | Path) -> list[str]:
+    """What a program prints, without the lines that are known to be wrong and the names of IODs."""
+    run = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, timeout=120)
+    return [
+        line
+        for line in f"{run.stdout}\n{run.stderr}".splitlines()
+        if line.strip().startswith(("Error", "Warning", "E:", "W:", "F:")) and not any(known in line for known in KNOWN)
+    ]
+
+
+def test_dciodvfy_finds_no_fault_in_any_object(case: Case, tool: Tool) -> None:
+    dciodvfy = tool("dciodvfy")
+
+    faults = {path.name: _lines(dciodvfy, path) for path in (case.segmentation, case.report, case.empty_report)}
+
+    assert faults == {path: [] for path in faults}
+
+
+@pytest.mark.parametrize("series", [factories.ct_series, factories.mr_series], ids=["CT", "MR"])
+@pytest.mark.parametrize("orientation", factories.ORIENTATIONS)
+def test_dciodvfy_finds_no_fault_in_a_synthetic_image(
+    orientation: str, series: Callable[[Grid], list[Dataset]], tool: Tool, tmp_path: Path
+) -> None:
+    image = _write(tmp_path / "image.dcm", series(factories.grid(orientation))[0])
+
+    assert _lines(tool("dciodvfy"), image) == []
+
+
+def test_dcentvfy_finds_patient_and_study_equal_to_those_of_the_images(case: Case, tool: Tool) -> None:
+    dcentvfy = tool("dcentvfy")
+    about_the_images_alone = set(_lines(dcentvfy, *case.images))
+
+    with_segmentation = set(_lines(dcentvfy, *case.images, case.segmentation, case.report))
+    with_empty_report = set(_lines(dcentvfy, *case.images, case.empty_report))
+
+    assert with_segmentation | with_empty_report <= about_the_images_alone
+
+
+def test_dsrdump_reads_both_reports(case: Case, tool: Tool) -> None:
+    dsrdump = tool("dsrdump")
+
+    found = subprocess.run([dsrdump, str(case.report)], capture_output=True, text=True, check=True).stdout
+    empty = subprocess.run([dsrdump, str(case.empty_report)], capture_output=True, text=True, check=True).stdout
+
+    assert _lines(dsrdump, case.report) + _lines(dsrdump, case.empty_report) == []
+    assert found.count('"Referenced Segment")') == 2
+    assert (found.count('"Absent")'), empty.count('"Absent")')) == (1, 3)
+
+
+def test_dcmqi_reads_the_same_volumes_under_the_same_tracking_names(case: Case, tool: Tool, tmp_path: Path) -> None:
+    told = tmp_path / "report.json"
+    command = [tool("tid1500reader"), "--inputDICOM", str(case.report), "--outputMetadata", str(told)]
+    subprocess.run(command, capture_output=True, text=True, check=True)
+
+    groups = json.loads(told.read_text())["Measurements"]
+
+    segments = decode(case.segmentation.read_bytes()).SegmentSequence
+    assert [group["TrackingUniqueIdentifier"] for group in groups[:2]] == [item.TrackingUID for item in segments]
+    for group, volume in zip(groups[:2], case.findings.volumes[:2], strict=True):
+        (measured,) = group["measurementItems"]
+        assert measured["units"]["CodeValue"] == "cm3"
+        assert float(measured["value"]) == pytest.approx(volume.volume_ml, rel=1e-5)
+
+
+def test_dcmqi_sees_every_voxel_where_the_label_map_has_it(case: Case, tool: Tool, tmp_path: Path) -> None:
+    command = [tool("segimage2itkimage"), "--inputDICOM", str(case.segmentation), "--outputDirectory", str(tmp_path)]
+    run = subprocess.run([*command, "-t", "nii"], capture_output=True, text=True, check=False)
+
+    assert "ERROR" not in run.stdout + run.stderr
+    for number, label in ((1, 1), (2, 2)):
+        assert np.array_equal(
+            _drawn_by_dcmqi(tmp_path / f"{number}.nii.gz", case.findings), case.findings.label_map.labels == label
+        )
+
+
+def _drawn_by_dcmqi(path: Path, findings: Findings) -> NDArray[np.bool_]:
+    """Voxels of a NIfTI (RAS mm) at the indices of the label map where they lie in the patient."""
+    image = nibabel.load(path)
+    indices = np.argwhere(np.asarray(image.dataobj) > 0)
+    world_lps = apply_affine(np.diag((-1.0, -1.0, 1.0, 1.0)) @ image.affine, indices)
+    places = findings.label_map.grid.to_index(world_lps)
+    assert np.abs(places - np.rint(places)).max() < 0.01
+    drawn = np.zeros(findings.label_map.grid.shape, dtype=np.bool_)
+    drawn[tuple(np.rint(places).astype(np.intp).T)] = True
+    assert int(drawn.sum()) == len(indices)
+    return drawn
+
+
+def test_frames_lie_on_the_images_within_a_micrometre(case: Case) -> None:
+    positions = {image.SOPInstanceUID: np.array(image.ImagePositionPatient, dtype=float) for image in case.sources}
+
+    drawn = list(frames(decode(case.segmentation.read_bytes())))
+
+    assert max(np.abs(frame.position_mm - positions[frame.source_uid]).max() for frame in drawn) < 0.001
+
+
+def test_every_object_is_proven(case: Case) -> None:
+    drawn, report = case.segmentation.read_bytes(), case.report.read_bytes()
+
+    prove_segmentation(drawn, case.sources, case.findings)
+    prove_report(report, drawn, case.sources, case.findings)

@@ -1,0 +1,180 @@
+"""What becomes one stack, what becomes several, and what becomes none."""
+
+from dataclasses import replace
+from random import Random
+
+import numpy as np
+import pytest
+
+from service.core.entities import Instance, Orientation, Reason, Refusal, Stack
+from service.core.geometry import plane_name
+from service.core.stacking import split
+from tests.instances import AXIAL, CORONAL, SAGITTAL, instance, series, with_attributes
+
+OBLIQUE = Orientation((0.8, 0.6, 0.0), (0.0, 0.0, -1.0))
+TEN = [2.5 * k for k in range(10)]
+
+
+def only_stack(instances: list[Instance]) -> Stack:
+    (part,) = split(instances)
+    assert isinstance(part, Stack)
+    return part
+
+
+def only_refusal(instances: list[Instance]) -> Refusal:
+    (part,) = split(instances)
+    assert isinstance(part, Refusal)
+    return part
+
+
+def reasons(instances: list[Instance]) -> list[str]:
+    return sorted("volume" if isinstance(part, Stack) else part.reason for part in split(instances))
+
+
+@pytest.mark.parametrize(
+    "orientation", [AXIAL, CORONAL, SAGITTAL, OBLIQUE], ids=["axial", "coronal", "sagittal", "oblique"]
+)
+def test_every_index_of_a_stack_lands_where_its_slice_says_it_is(orientation: Orientation) -> None:
+    stack = only_stack(series(TEN, orientation))
+    for index, member in enumerate(stack.instances):
+        assert member.plane is not None
+        row, column = np.array(member.plane.orientation.row), np.array(member.plane.orientation.column)
+        expected = np.array(member.plane.position_mm) + column * 0.5 * 3 + row * 2.0 * 5
+        assert np.allclose(stack.grid.to_world(np.array([[index, 3, 5]])), expected, atol=1e-9)
+
+
+def test_spacing_between_rows_and_between_columns_are_not_swapped() -> None:
+    assert only_stack(series(TEN)).grid.spacing_mm.tolist() == [2.5, 0.5, 2.0]
+
+
+def test_axis_zero_runs_along_the_normal_even_when_slices_are_numbered_against_it() -> None:
+    stack = only_stack(series(TEN[::-1]))
+    assert stack.grid.direction[:, 0].tolist() == [0.0, 0.0, 1.0]
+    assert stack.instances[0].sop_instance_uid == "1.2.3.10"
+
+
+def test_any_order_of_arrival_gives_the_same_stack() -> None:
+    members = series(TEN)
+    shuffled = list(members)
+    Random(3).shuffle(shuffled)
+    assert only_stack(shuffled).instances == only_stack(members).instances
+    assert only_stack(shuffled).stack_id == only_stack(members).stack_id
+
+
+def test_a_missing_slice_is_named_with_its_place() -> None:
+    refusal = only_refusal(series([height for height in TEN if height != 10.0]))
+    assert refusal.reason is Reason.HOLE
+    assert "1 of 10 slices missing" in refusal.sentence
+    assert "after slice 4, where one is expected at 10.00 mm" in refusal.sentence
+
+
+def test_two_holes_are_counted() -> None:
+    refusal = only_refusal(series([2.0 * k for k in range(20) if k not in {5, 6, 12}]))
+    assert "3 of 20 slices missing" in refusal.sentence
+
+
+@pytest.mark.parametrize(
+    ("heights", "reason"),
+    [
+        pytest.param([0.0, 5.0], Reason.TOO_FEW_SLICES, id="two slices"),
+        pytest.param([0, 4, 8, 12, 19, 26, 33], Reason.IRREGULAR_SPACING, id="head CT of 4 and 7 mm"),
+        pytest.param([0, 9, 10, 19, 20, 29, 30], Reason.IRREGULAR_SPACING, id="alternating 9 and 1 mm"),
+        pytest.param([0, 2.5, 5, 5.004, 7.5], Reason.DUPLICATE_POSITION, id="one position twice"),
+    ],
+)
+def test_what_is_no_volume_is_refused_by_name(heights: list[float], reason: Reason) -> None:
+    assert only_refusal(series(heights)).reason is reason
+
+
+def test_a_jitter_of_the_positions_within_tolerance_is_a_volume() -> None:
+    assert only_stack(series([2.5 * k + (0.01 if k % 2 else -0.01) for k in range(10)]))
+
+
+def test_a_tilted_gantry_is_recognised_from_positions_with_its_angle() -> None:
+    sheared = [instance(k, 5.0 * k, shift_mm=(0.0, 5.0 * k * np.tan(np.radians(15)))) for k in range(1, 9)]
+    refusal = only_refusal(sheared)
+    assert refusal.reason is Reason.TILT
+    assert "15.0 degrees" in refusal.sentence
+
+
+def test_slices_shifted_against_each_other_are_refused() -> None:
+    shifted = [instance(k, 5.0 * k, shift_mm=(3.0 if k == 4 else 0.0, 0.0)) for k in range(1, 9)]
+    assert only_refusal(shifted).reason is Reason.UNALIGNED
+
+
+def test_echoes_at_the_same_positions_become_one_stack_each() -> None:
+    first = with_attributes(series(TEN), EchoTime="2.3")
+    second = with_attributes([instance(100 + k, height) for k, height in enumerate(TEN)], EchoTime="4.6")
+    parts = split(first + second)
+    assert [part.split_by for part in parts if isinstance(part, Stack)] == ["EchoTime=2.3", "EchoTime=4.6"]
+
+
+def test_b_values_and_phases_are_told_apart_one_after_the_other() -> None:
+    members = [
+        with_attributes([instance(number * 100 + k, h)], DiffusionBValue=b, TemporalPositionIdentifier=phase)[0]
+        for number, (b, phase) in enumerate([("0", "1"), ("0", "2"), ("800", "1"), ("800", "2")])
+        for k, h in enumerate(TEN)
+    ]
+    assert reasons(members) == ["volume"] * 4
+
+
+def test_an_acquisition_number_for_each_slice_does_not_split_a_volume() -> None:
+    members = [with_attributes([each], AcquisitionNumber=str(k))[0] for k, each in enumerate(series(TEN))]
+    assert only_stack(members)
+
+
+def test_localizers_are_set_aside_and_the_rest_is_a_volume() -> None:
+    localizers = [replace(each, image_type=("ORIGINAL", "PRIMARY", "LOCALIZER")) for each in series([500.0, 510.0])]
+    renamed = [replace(each, sop_instance_uid=f"1.9.{k}") for k, each in enumerate(localizers)]
+    assert reasons(series(TEN) + renamed) == ["localizer", "volume"]
+
+
+def test_three_planes_under_one_series_become_three_stacks() -> None:
+    members = [
+        replace(each, sop_instance_uid=f"1.{k}.{each.sop_instance_uid}")
+        for k, orientation in enumerate([AXIAL, CORONAL, SAGITTAL], start=1)
+        for each in series(TEN[:5], orientation)
+    ]
+    planes = {plane_name(part.grid) for part in split(members) if isinstance(part, Stack)}
+    assert planes == {"axial", "coronal", "sagittal"}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        pytest.param({"patient": "b"}, Reason.SEVERAL_PATIENTS, id="two patients"),
+        pytest.param({"study_instance_uid": "1.5"}, Reason.SEVERAL_STUDIES, id="two studies"),
+    ],
+)
+def test_one_series_uid_for_two_owners_is_refused_as_a_whole(change: dict[str, str], reason: Reason) -> None:
+    members = series(TEN)
+    members[3] = replace(members[3], **change)  # type: ignore[arg-type]
+    refusal = only_refusal(members)
+    assert refusal.reason is reason
+    assert len(refusal.instances) == 10
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        pytest.param({"plane": None}, Reason.NO_GEOMETRY, id="no position"),
+        pytest.param({"frames": 12}, Reason.MULTI_FRAME, id="multi-frame"),
+        pytest.param({"pixels_missing": True}, Reason.PIXELS_MISSING, id="truncated file"),
+        pytest.param({"sop_class_uid": "1.2.840.10008.5.1.4.1.1.66.4"}, Reason.NOT_AN_IMAGE, id="segmentation"),
+        pytest.param({"attributes": {"ManufacturerModelName": "Isocenter"}}, Reason.MADE_BY_THIS_NODE, id="our own"),
+    ],
+)
+def test_what_cannot_be_stacked_is_set_aside_by_name(change: dict[str, object], reason: Reason) -> None:
+    aside = [replace(each, **change) for each in series(TEN)]  # type: ignore[arg-type]
+    assert only_refusal(aside).reason is reason
+
+
+def test_an_orientation_that_is_no_pair_of_unit_vectors_is_refused() -> None:
+    skewed = Orientation((1.0, 0.0, 0.0), (0.5, 0.5, 0.0))
+    assert only_refusal(series(TEN, skewed)).reason is Reason.BAD_ORIENTATION
+
+
+def test_every_instance_is_in_exactly_one_part() -> None:
+    members = series(TEN) + [replace(each, sop_instance_uid=f"2.{k}", plane=None) for k, each in enumerate(series(TEN))]
+    listed = [each.sop_instance_uid for part in split(members) for each in part.instances]
+    assert sorted(listed) == sorted(each.sop_instance_uid for each in members)

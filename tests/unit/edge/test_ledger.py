@@ -1,0 +1,201 @@
+"""Decisions that survive, and transitions that only their holder can make."""
+
+import sqlite3
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine
+
+from service.core.errors import Broken, TryAgain
+from service.core.jobs import DeliveryState, Event, Job, State, Verdict, judge
+from service.edge.ledger import Ledger, SeriesRow, StackRow, opened
+from service.edge.tables import deliveries, events, jobs, metadata, stacks
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+SOON = NOW + timedelta(seconds=30)
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'ledger.sqlite3'}"
+
+
+@pytest.fixture
+def ledger(url: str) -> Iterator[Ledger]:
+    with opened(url) as ledger:
+        yield ledger
+
+
+def series_row(instance_set: str = "set", uid: str = "1.2.3") -> SeriesRow:
+    return SeriesRow(uid, "1.2", "CT", "abdomen", 10, instance_set, NOW, "evidence")
+
+
+def stack_row(stack_id: str = "stack", uid: str = "1.2.3", reason: str = "") -> StackRow:
+    return StackRow(stack_id, uid, 10, "", "" if reason else "axial", reason)
+
+
+def a_job(job_id: str = "job", stack_id: str = "stack", destinations: tuple[str, ...] = ("pacs",)) -> Job:
+    return Job(job_id, stack_id, "1.2.3", "1.2", "liver", "1.0.0", "rule", destinations, State.QUEUED, 0, NOW)
+
+
+def queue(ledger: Ledger, job: Job) -> None:
+    ledger.close_series(series_row(), [stack_row(job.stack_id)], NOW)
+    ledger.decide(job.stack_id, "rule: runs liver", [job])
+
+
+def start(ledger: Ledger, worker: str = "w", state: State = State.QUEUED) -> Job:
+    job = ledger.claim(state, worker, NOW, SOON)
+    assert job is not None
+    return job
+
+
+def state_of(ledger: Ledger) -> str:
+    (row,) = ledger.rows(jobs)
+    return str(row["state"])
+
+
+def reported(ledger: Ledger, job: Job, *uids: str) -> None:
+    queue(ledger, job)
+    ledger.settle(start(ledger), "w", Event.DONE, NOW)
+    ledger.report(start(ledger, state=State.INFERRED), "w", uids, NOW)
+
+
+def test_the_migrations_make_exactly_the_tables_that_the_code_uses(ledger: Ledger, url: str) -> None:
+    del ledger
+    with create_engine(url).connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_the_ledger_survives_a_power_cut_by_its_settings(ledger: Ledger, tmp_path: Path) -> None:
+    assert ledger.rows(jobs) == []
+    with sqlite3.connect(tmp_path / "ledger.sqlite3") as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    connection.close()
+    with ledger._engine.begin() as ours:
+        assert ours.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+
+
+def test_a_job_is_queued_once_however_often_its_stack_is_routed(ledger: Ledger) -> None:
+    queue(ledger, a_job())
+    ledger.forget_decisions()
+    assert ledger.undecided_stacks() == ["stack"]
+    ledger.decide("stack", "again", [a_job()])
+    assert len(ledger.rows(jobs)) == 1
+
+
+def test_a_refused_stack_is_never_routed(ledger: Ledger) -> None:
+    ledger.close_series(series_row(), [stack_row(reason="hole: one slice missing")], NOW)
+    assert ledger.undecided_stacks() == []
+
+
+def test_a_job_is_claimed_by_one_worker(ledger: Ledger) -> None:
+    queue(ledger, a_job())
+    assert start(ledger).state is State.INFERRING
+    assert ledger.claim(State.QUEUED, "other", NOW, SOON) is None
+
+
+def test_only_the_holder_of_the_lease_settles_a_job(ledger: Ledger) -> None:
+    queue(ledger, a_job())
+    job = start(ledger)
+    with pytest.raises(TryAgain, match="lease"):
+        ledger.settle(job, "other", Event.DONE, NOW)
+    assert state_of(ledger) == State.INFERRING
+
+
+def test_an_expired_lease_gives_the_job_back_without_counting_it(ledger: Ledger) -> None:
+    queue(ledger, a_job())
+    job = start(ledger)
+    assert ledger.renew(job, "w", SOON)
+    assert ledger.expire_leases(SOON - timedelta(seconds=1)) == []
+    assert ledger.expire_leases(SOON + timedelta(seconds=1)) == ["job"]
+    assert not ledger.renew(job, "w", SOON + timedelta(minutes=1))
+    assert start(ledger, "other").attempts == 0
+
+
+def test_a_retry_is_due_when_its_time_has_come_and_is_counted(ledger: Ledger) -> None:
+    queue(ledger, a_job())
+    ledger.retry(start(ledger), "w", NOW, SOON, "disk", counts=True)
+    assert ledger.claim(State.QUEUED, "w", NOW, SOON) is None
+    again = ledger.claim(State.QUEUED, "w", SOON, SOON)
+    assert again is not None
+    assert again.attempts == 1
+
+
+def test_every_change_leaves_an_event(ledger: Ledger) -> None:
+    queue(ledger, a_job())
+    ledger.settle(start(ledger), "w", Event.DECLINE, NOW, "a knee")
+    seen = [(row["event"], row["after"], row["reason"]) for row in ledger.rows(events) if row["subject"] == "job"]
+    assert seen == [("QUEUE", "", "rule rule"), ("START", "INFERRING", ""), ("DECLINE", "DECLINED", "a knee")]
+
+
+def test_a_late_instance_supersedes_the_stack_and_declines_what_waits(ledger: Ledger) -> None:
+    queue(ledger, a_job())
+    ledger.close_series(series_row("larger set"), [stack_row("new stack")], NOW)
+    assert {row["stack_id"]: row["superseded"] for row in ledger.rows(stacks)} == {"stack": 1, "new stack": 0}
+    assert state_of(ledger) == State.DECLINED
+    assert ledger.undecided_stacks() == ["new stack"]
+
+
+def test_a_closed_series_is_remembered_with_its_instances(ledger: Ledger) -> None:
+    ledger.close_series(series_row("set"), [stack_row()], NOW)
+    assert ledger.closed_series() == {"1.2.3": "set"}
+
+
+def test_a_job_is_delivered_when_every_object_is_at_every_destination(ledger: Ledger) -> None:
+    reported(ledger, a_job(destinations=("pacs", "research")), "1.1", "1.2")
+    for destination in ("pacs", "research"):
+        for delivery in ledger.start_deliveries(destination, NOW, SOON, 10):
+            assert state_of(ledger) == State.REPORTED
+            ledger.settle_delivery(delivery, judge(0x0000, 0), NOW, NOW)
+    assert state_of(ledger) == State.DELIVERED
+
+
+def test_a_delivery_in_the_hands_of_a_dead_sender_is_sent_again(ledger: Ledger) -> None:
+    reported(ledger, a_job(), "1.1")
+    assert len(ledger.start_deliveries("pacs", NOW, SOON, 10)) == 1
+    assert ledger.start_deliveries("pacs", NOW, SOON, 10) == []
+    ledger.expire_leases(SOON + timedelta(seconds=1))
+    assert len(ledger.start_deliveries("pacs", SOON + timedelta(seconds=1), SOON, 10)) == 1
+
+
+def test_a_dead_delivery_stays_until_a_person_requeues_its_job(ledger: Ledger) -> None:
+    reported(ledger, a_job(), "1.1")
+    (delivery,) = ledger.start_deliveries("pacs", NOW, SOON, 10)
+    ledger.settle_delivery(delivery, Verdict(DeliveryState.DEAD, True, "status 0xC000"), NOW, NOW)
+    assert ledger.start_deliveries("pacs", SOON, SOON, 10) == []
+    assert ledger.requeue("job", NOW) is State.REPORTED
+    assert len(ledger.start_deliveries("pacs", NOW, SOON, 10)) == 1
+    assert [row["state"] for row in ledger.rows(deliveries)] == [DeliveryState.SENDING]
+
+
+def test_a_failed_job_is_queued_again_with_a_fresh_count(ledger: Ledger) -> None:
+    queue(ledger, a_job())
+    ledger.settle(start(ledger), "w", Event.FAIL, NOW, "weights")
+    assert ledger.requeue("job", NOW) is State.QUEUED
+    assert start(ledger).attempts == 0
+
+
+def test_requeueing_what_is_not_there_names_it(ledger: Ledger) -> None:
+    with pytest.raises(Broken, match="there is no job nothing"):
+        ledger.requeue("nothing", NOW)
+
+
+@pytest.mark.parametrize(
+    ("ending", "expected"),
+    [
+        pytest.param(Event.DECLINE, {"1.2.3": ["job"]}, id="declined"),
+        pytest.param(Event.FAIL, {}, id="failed: a person has to look"),
+    ],
+)
+def test_only_series_whose_work_has_ended_may_leave_the_spool(
+    ledger: Ledger, ending: Event, expected: dict[str, list[str]]
+) -> None:
+    queue(ledger, a_job())
+    assert ledger.ended_series(SOON) == {}
+    ledger.settle(start(ledger), "w", ending, NOW, "reason")
+    assert ledger.ended_series(SOON) == expected
+    assert ledger.ended_series(NOW) == {}

@@ -1,0 +1,84 @@
+"""A configuration that is wrong says where and what to do."""
+
+from pathlib import Path
+
+import pytest
+
+from service.core.errors import ConfigurationError
+from service.settings import TEMPLATES, load
+
+DESTINATIONS = "destinations:\n  - {name: pacs, ae_title: PACS, host: 10.0.0.5, port: 104}\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("node.yaml", "rules.yaml"):
+        (tmp_path / name).write_text((TEMPLATES / name).read_text())
+    (tmp_path / "destinations.yaml").write_text(DESTINATIONS)
+    return tmp_path
+
+
+def test_the_shipped_configuration_admits_nobody_and_sends_nothing() -> None:
+    settings = load(TEMPLATES)
+    assert settings.node.receiving.peers == ()
+    assert settings.node.receiving.bind == "127.0.0.1"
+    assert settings.rules == ()
+    assert settings.destinations == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        pytest.param(
+            "rules.yaml",
+            "rules:\n  - name: a\n    model: m\n    destinations: [pacs]\n    when:\n      modalty: MR\n",
+            ["rules.yaml:6:", "rules.0.when.modalty", "unknown key", "did you mean 'modality'?"],
+            id="unknown key",
+        ),
+        pytest.param(
+            "rules.yaml",
+            "rules:\n  - name: a\n    model: m\n    destinations: [pac]\n    when: {}\n",
+            ["rules.yaml:4:", "rule 'a' sends to 'pac'", "did you mean 'pacs'?"],
+            id="unknown destination",
+        ),
+        pytest.param(
+            "rules.yaml",
+            "rules:\n  - name: a\n    destinations: [pacs]\n    when: {}\n",
+            ["rules.yaml:2:", "rules.0.model", "required"],
+            id="missing key",
+        ),
+        pytest.param("rules.yaml", "rules:\n  - name: a\n   model: m\n", ["rules.yaml:3:", "not YAML"], id="not YAML"),
+        pytest.param("rules.yaml", "- a\n- b\n", ["rules.yaml:1:"], id="a list"),
+        pytest.param(
+            "node.yaml",
+            "receiving:\n  port: 70000\n",
+            ["node.yaml:2:", "receiving.port", "70000"],
+            id="port out of range",
+        ),
+        pytest.param(
+            "node.yaml",
+            "receiving:\n  ae_title: THIS-TITLE-IS-TOO-LONG\n",
+            ["node.yaml:2:", "at most 16 characters"],
+            id="AE title too long",
+        ),
+    ],
+)
+def test_a_wrong_file_names_itself_the_line_and_the_cure(
+    folder: Path, name: str, text: str, expected: list[str]
+) -> None:
+    (folder / name).write_text(text)
+    with pytest.raises(ConfigurationError) as raised:
+        load(folder)
+    for words in expected:
+        assert words in str(raised.value)
+
+
+def test_a_folder_without_configuration_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="isocenter init"):
+        load(tmp_path)
+
+
+def test_relative_paths_are_relative_to_the_configuration(folder: Path) -> None:
+    settings = load(folder)
+    assert settings.spool == folder / "spool"
+    assert settings.ledger_url == f"sqlite:///{folder / 'ledger.sqlite3'}"
