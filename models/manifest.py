@@ -105,6 +105,7 @@ class Label(Text):
     name: str
     category: Code
     type: Code
+    modifier: Code | None = None  # which part of the type, where two labels share one
     color_rgb: tuple[int, int, int]
     plausible_ml: Span = Span()
 

@@ -32,7 +32,8 @@ def report(spool_root: Path, software_version: str, job: Job) -> None:
 
 
 def _origin(job: Job, stack: StackRecord, software_version: str) -> Origin:
-    return Origin(job.job_id, stack.received_at, software_version)
+    local = stack.received_at.astimezone()  # dates and times in DICOM are the site's own
+    return Origin(job.job_id, local, software_version)
 
 
 def _proven(sources: list[Dataset], findings: Findings, origin: Origin) -> dict[str, bytes]:

@@ -2,11 +2,14 @@
 
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+_DEBIAN = "/usr/bin:/usr/sbin"  # first: pynetdicom brings a storescu of its own, and DCMTK's is meant
+_BESIDE_PYTHON = Path(sys.executable).parent  # where pip puts dcmqi
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
@@ -28,7 +31,7 @@ def outside_tool() -> Callable[[str], str]:
     """The path of a program of another maker; absent it is a skip with a reason, and in CI a failure."""
 
     def path(program: str) -> str:
-        found = shutil.which(program) or shutil.which(program, path="/usr/sbin:/usr/local/bin")
+        found = shutil.which(program, path=_DEBIAN) or shutil.which(program) or shutil.which(_BESIDE_PYTHON / program)
         if found:
             return found
         message = f"{program} is not installed: run `make tools` as root on Debian or Ubuntu"

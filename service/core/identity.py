@@ -5,6 +5,10 @@ import re
 import uuid
 from collections.abc import Iterable
 
+# PS3.7 D.3.3.2: the pair that names this implementation, on the network and in files
+IMPLEMENTATION_CLASS_UID = "2.25.86276371217573434905361164264839467093"
+IMPLEMENTATION_VERSION = "ISOCENTER_0_1"
+
 _UID = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))+", re.ASCII)
 _NAMESPACE = uuid.UUID("6f1d2c1e-6f2b-5b0e-9d1c-0f6a1c7a9a55")
 

@@ -6,9 +6,7 @@ from pydicom import Dataset, dcmread, dcmwrite
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-# PS3.7 D.3.3.2: the pair that names this implementation, on the network and in files
-IMPLEMENTATION_CLASS_UID = "2.25.86276371217573434905361164264839467093"
-IMPLEMENTATION_VERSION_NAME = "ISOCENTER_0_1"
+from service.core.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 
 
 def file_meta(dataset: Dataset) -> FileMetaDataset:
@@ -19,7 +17,7 @@ def file_meta(dataset: Dataset) -> FileMetaDataset:
     meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
-    meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
+    meta.ImplementationVersionName = IMPLEMENTATION_VERSION
     return meta
 
 

@@ -9,6 +9,7 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from models.findings import Algorithm, Findings
+from models.manifest import Label
 from service.derived.finish import MANUFACTURER, SERIES_NUMBERS, device_uid, finish
 from service.derived.origin import Origin
 from service.derived.sources import lean
@@ -83,6 +84,7 @@ def _group(structure: Structure, algorithm: Algorithm, segmentation: Dataset | N
         referenced_segment=segment,
         finding_type=concept(structure.volume.label.type),
         finding_category=concept(structure.volume.label.category),
+        finding_sites=_sites(structure.volume.label),
         algorithm_id=_identification(algorithm),
         measurements=[volume],
     )
@@ -93,9 +95,17 @@ def _absent(structure: Structure, algorithm: Algorithm) -> Template:
         tracking_identifier=_tracking(structure),
         finding_type=concept(structure.volume.label.type),
         finding_category=concept(structure.volume.label.category),
+        finding_sites=_sites(structure.volume.label),
         algorithm_id=_identification(algorithm),
         qualitative_evaluations=[sr.QualitativeEvaluation(_PRESENCE, codes.cid240.Absent)],
     )
+
+
+def _sites(label: Label) -> list[sr.FindingSite]:
+    """Where a structure lies that shares its code with another one."""
+    if label.modifier is None:
+        return []
+    return [sr.FindingSite(anatomic_location=concept(label.type), topographical_modifier=concept(label.modifier))]
 
 
 def _tracking(structure: Structure) -> sr.TrackingIdentifier:

@@ -56,7 +56,7 @@ def _segment_numbers(findings: Findings, found: Sequence[Structure]) -> NDArray[
 
 def _describe(structure: Structure, algorithm: Algorithm) -> SegmentDescription:
     label = structure.volume.label
-    return SegmentDescription(
+    description = SegmentDescription(
         segment_number=structure.segment_number,
         segment_label=label.name[:64],
         segmented_property_category=concept(label.category),
@@ -72,3 +72,7 @@ def _describe(structure: Structure, algorithm: Algorithm) -> SegmentDescription:
         tracking_id=structure.tracking_id,
         display_color=CIELabColor.from_rgb(*label.color_rgb),
     )
+    if label.modifier is not None:
+        kind = description.SegmentedPropertyTypeCodeSequence[0]
+        kind.SegmentedPropertyTypeModifierCodeSequence = [concept(label.modifier)]
+    return description

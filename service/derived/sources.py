@@ -46,7 +46,7 @@ def lean(sources: Sequence[Dataset], grid: Grid) -> list[Dataset]:
 
     Raises Broken when sources and grid cannot belong together.
     """
-    if not sources or (len(sources), int(sources[0].Rows), int(sources[0].Columns)) != grid.shape:
+    if not sources or (len(sources), *_size(sources[0])) != grid.shape:
         raise Broken(f"{len(sources)} source images do not fit a label map of shape {grid.shape}")
     spacing_mm = slice_spacing_mm(grid)
     copies = [_lean(source, sources[0], spacing_mm) for source in sources]
@@ -58,6 +58,10 @@ def slice_spacing_mm(grid: Grid) -> float:
     """Distance between neighbouring planes along their normal; a sheared grid steps further than that."""
     normal = np.cross(grid.direction[:, 1], grid.direction[:, 2])
     return float(abs(grid.affine[:3, 0] @ normal) / np.linalg.norm(normal))
+
+
+def _size(source: Dataset) -> tuple[int, int]:
+    return int(source.get("Rows") or 0), int(source.get("Columns") or 0)
 
 
 def _lean(source: Dataset, first: Dataset, spacing_mm: float) -> Dataset:

@@ -21,14 +21,12 @@ from pydicom.uid import UID
 
 from service.core.entities import Instance, Orientation, PixelSpacing, Plane, Triple
 from service.core.errors import Broken
-from service.core.identity import is_uid
+from service.core.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION, is_uid
 from service.core.phantoms import is_phantom
 from service.core.stacking import SPLITTING
 
 pydicom_config.settings.reading_validation_mode = pydicom_config.IGNORE
 
-IMPLEMENTATION_CLASS_UID = "2.25.86276371217573434905361164264839467093"
-IMPLEMENTATION_VERSION = "ISOCENTER_0_1"
 PREAMBLE = b"\0" * 128 + b"DICM"
 
 _LAST_NAMING_TAG = 0x0020000E  # Series Instance UID

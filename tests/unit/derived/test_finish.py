@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 import pytest
 from pydicom import Dataset
 
+from service.core.identity import IMPLEMENTATION_CLASS_UID
 from service.derived import measurement_report, segmentation
-from service.derived.encoding import IMPLEMENTATION_CLASS_UID, decode, encode
+from service.derived.encoding import decode, encode
 from service.derived.finish import device_uid
 from service.derived.origin import Origin
 from service.derived.standard import absent_attributes
@@ -65,19 +66,30 @@ def test_other_weights_are_another_device() -> None:
 
 
 @pytest.mark.parametrize("kind", ["SEG", "SR"])
-def test_patient_and_study_are_copied_as_they_are(sources: list[Dataset], kind: str) -> None:
+@pytest.mark.parametrize(
+    ("character_set", "name", "description"),
+    [
+        ("ISO_IR 100", "Müller^Jürgen", "Schädel"),
+        (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎=やまだ^たろう", "頭部"),
+        ("ISO_IR 192", "Łukasz^Żak", "głowa"),
+    ],
+    ids=["Latin 1", "Japanese", "UTF-8"],
+)
+def test_patient_and_study_are_copied_as_they_are(
+    sources: list[Dataset], kind: str, character_set: str, name: str, description: str
+) -> None:
     for source in sources:
-        source.PatientName = "Müller^Jürgen"
-        source.SpecificCharacterSet = "ISO_IR 100"
-        source.PatientAge, source.PatientWeight, source.StudyDescription = "044Y", "71.5", "Schädel"
-        source.ProcedureCodeSequence = [_code("CT.KOPF", "Schädel nativ")]
+        source.PatientName = name
+        source.SpecificCharacterSet = character_set
+        source.PatientAge, source.PatientWeight, source.StudyDescription = "044Y", "71.5", description
+        source.ProcedureCodeSequence = [_code("HEAD", description)]
     encoded = [encode(_with_file_meta(source)) for source in sources]
 
     made = decode(_objects([decode(image) for image in encoded])[kind])
 
-    assert str(made.PatientName) == "Müller^Jürgen"
-    assert (made.PatientAge, made.PatientWeight, made.StudyDescription) == ("044Y", 71.5, "Schädel")
-    assert made.ProcedureCodeSequence[0].CodeMeaning == "Schädel nativ"
+    assert str(made.PatientName) == name
+    assert (made.PatientAge, made.PatientWeight, made.StudyDescription) == ("044Y", 71.5, description)
+    assert made.ProcedureCodeSequence[0].CodeMeaning == description
 
 
 @pytest.mark.parametrize("kind", ["SEG", "SR"])

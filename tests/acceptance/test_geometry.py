@@ -1,0 +1,129 @@
+"""Phantoms in every orientation, order and spacing through the whole node: right in mm, or not at all."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+from pydicom import Dataset, dcmread
+from scipy.ndimage import map_coordinates
+
+from models.phantom import Phantom, abdomen
+from models.volume import Grid, LabelMap, Volume
+from service.derived.encoding import encode
+from service.derived.frames import frames
+from service.derived.synthetic import Subject, ct_series
+from service.edge.storage_scu import store
+from service.roles.archive import Orthanc
+from tests.factories import ORIENTATIONS
+from tests.node import Node, all_ended, configure, rule, running, until
+
+SHAPE, SPACING_MM = (64, 104, 112), (3.0, 3.0, 3.0)
+LIVER = 1
+CASES = {
+    "axial": ("axial", (3.0, 3.0, 3.0)),
+    "slices from the head down": ("axial reversed", (3.0, 3.0, 3.0)),
+    "sagittal": ("sagittal", (4.0, 3.0, 3.0)),
+    "coronal": ("coronal", (4.0, 3.0, 3.0)),
+    "oblique": ("oblique", (3.0, 3.0, 3.0)),
+    "pixels that are not square": ("axial", (4.0, 2.0, 4.0)),
+}
+
+
+@pytest.fixture(scope="module")
+def phantom() -> Phantom:
+    return abdomen(11, SHAPE, SPACING_MM)
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory, pacs: Orthanc) -> Iterator[Node]:
+    rules = [rule("phantom_abdomen", modality="CT")]
+    with running(configure(tmp_path_factory.mktemp("node"), pacs.port, rules)) as node:
+        yield node
+
+
+def seen_on(phantom: Phantom, orientation: str, spacing_mm: tuple[float, float, float]) -> Phantom:
+    """The same anatomy as another scan would have it: on a grid of that orientation and spacing, same centre."""
+    source = phantom.volume.grid
+    direction = ORIENTATIONS[orientation]
+    extent = np.abs(direction.T @ (source.direction @ (source.spacing_mm * source.shape)))
+    shape = np.ceil(extent / spacing_mm).astype(int)
+    affine = np.eye(4)
+    affine[:3, :3] = direction * spacing_mm
+    centre = source.to_world((np.array([source.shape]) - 1) / 2)[0]
+    affine[:3, 3] = centre - affine[:3, :3] @ ((shape - 1) / 2)
+    grid = Grid((int(shape[0]), int(shape[1]), int(shape[2])), affine)
+    indices = np.indices(grid.shape).reshape(3, -1).T.astype(float)
+    places = source.to_index(grid.to_world(indices)).T
+    values = map_coordinates(phantom.volume.values, places, order=1, cval=-1000.0).reshape(grid.shape)
+    labels = map_coordinates(phantom.label_map.labels, places, order=0).reshape(grid.shape)
+    return Phantom(Volume(grid, values.astype(np.float32)), LabelMap(grid, labels))
+
+
+def send(node: Node, images: list[Dataset], folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for number, image in enumerate(images):
+        paths.append(folder / f"{number:04d}.dcm")
+        paths[-1].write_bytes(encode(image))
+    assert {status for _, status in store(node.remote, paths)} == {0x0000}
+
+
+def segmentation_of(pacs: Orthanc, series_instance_uid: str) -> Dataset:
+    (found,) = [
+        dataset
+        for dataset in pacs.datasets()
+        if dataset.Modality == "SEG" and dataset.ReferencedSeriesSequence[0].SeriesInstanceUID == series_instance_uid
+    ]
+    return found
+
+
+def liver_mask(segmentation: Dataset, grid: Grid) -> np.ndarray:  # type: ignore[type-arg]
+    """The liver as the PACS has it, put on a grid by the position in mm of each frame's pixels."""
+    mask = np.zeros(grid.shape, dtype=bool)
+    for frame in frames(segmentation):
+        if segmentation.SegmentSequence[frame.segment_number - 1].SegmentLabel != "Liver":
+            continue
+        rows, columns = np.nonzero(frame.pixels)
+        down, along = frame.orientation[3:] * frame.spacing_mm[0], frame.orientation[:3] * frame.spacing_mm[1]
+        world = frame.position_mm + rows[:, None] * down + columns[:, None] * along
+        index = np.rint(grid.to_index(world)).astype(int)
+        inside = ((index >= 0) & (index < grid.shape)).all(axis=1)
+        mask[tuple(index[inside].T)] = True
+    return mask
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_segmentation_comes_back_in_the_right_place(
+    case: str, phantom: Phantom, node: Node, pacs: Orthanc, tmp_path: Path
+) -> None:
+    orientation, spacing_mm = CASES[case]
+    scan = seen_on(phantom, orientation, spacing_mm)
+    images = ct_series(scan.volume, Subject(seed=case))
+    before = len(node.jobs())
+    send(node, images, tmp_path)
+    until(lambda: all_ended(node, before + 1), "the job has ended")
+    found = liver_mask(segmentation_of(pacs, images[0].SeriesInstanceUID), scan.volume.grid)
+    truth = scan.label_map.labels == LIVER
+    dice = 2 * (found & truth).sum() / (found.sum() + truth.sum())
+    assert dice > 0.9
+
+
+def test_random_order_between_another_series_gives_the_identical_result(
+    phantom: Phantom, tmp_path: Path, pacs: Orthanc, node: Node
+) -> None:
+    images = ct_series(phantom.volume, Subject(seed="axial"))
+    other = ct_series(abdomen(12, SHAPE, SPACING_MM).volume, Subject(seed="another"))
+    ordered = segmentation_of(pacs, images[0].SeriesInstanceUID)
+    shuffled = images + other
+    Random(5).shuffle(shuffled)
+    rules = [rule("phantom_abdomen", modality="CT")]
+    with running(configure(tmp_path / "second", node.settings.destinations[0].port, rules)) as second:
+        send(second, shuffled, tmp_path / "images")
+        until(lambda: all_ended(second, 2), "both jobs have ended")
+        sent = {path.stem: path for path in second.settings.spool.glob("outbox/*/*.dcm")}
+    assert ordered.SOPInstanceUID in sent
+    again = dcmread(sent[ordered.SOPInstanceUID])
+    assert again.PixelData == ordered.PixelData
+    assert again.PerFrameFunctionalGroupsSequence == ordered.PerFrameFunctionalGroupsSequence

@@ -1,0 +1,169 @@
+"""kill -9 of each role at each stage: nothing acknowledged is lost, each job ends once, each result arrives once."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from pydicom import Dataset, dcmread
+
+from models.phantom import abdomen
+from service.core.errors import TryAgain
+from service.derived.encoding import encode
+from service.derived.synthetic import Subject, ct_series
+from service.edge.ledger import opened
+from service.edge.storage_scu import store
+from service.edge.tables import events
+from service.roles.archive import Orthanc
+from tests.node import ROLES, Node, all_ended, answers, configure, rule, running, until
+
+SHAPE, SPACING_MM = (48, 72, 80), (4.5, 4.5, 4.5)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When to kill whom: after the n-th event of a kind, or while instances arrive."""
+
+    role: str
+    event: str
+    after: str
+
+
+MOMENTS = {
+    "receiver, while instances arrive": Moment("receiver", "", ""),
+    "dispatcher, when the Series is closed": Moment("dispatcher", "CLOSE", ""),
+    "dispatcher, when the job is queued": Moment("dispatcher", "QUEUE", ""),
+    "worker, while the model runs": Moment("worker", "START", "INFERRING"),
+    "worker, when findings are there": Moment("worker", "DONE", "INFERRED"),
+    "worker, while it reports": Moment("worker", "START", "REPORTING"),
+    "dispatcher, while it delivers": Moment("dispatcher", "DONE", "REPORTED"),
+}
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory, pacs: Orthanc) -> Iterator[Node]:
+    rules = [rule("phantom_abdomen", modality="CT")]
+    with running(configure(tmp_path_factory.mktemp("node"), pacs.port, rules)) as node:
+        yield node
+
+
+@pytest.fixture
+def series(request: pytest.FixtureRequest, tmp_path: Path) -> list[Path]:
+    """A study of its own for each moment, as files."""
+    seed = str(request.node.name)
+    paths = []
+    for number, image in enumerate(ct_series(abdomen(21, SHAPE, SPACING_MM).volume, Subject(seed=seed))):
+        paths.append(tmp_path / f"{number:03d}.dcm")
+        paths[-1].write_bytes(encode(image))
+    return paths
+
+
+def send_until_all_are_acknowledged(node: Node, files: list[Path]) -> None:
+    """What a modality does: what was not acknowledged is sent again."""
+    left = list(files)
+
+    def everything_is_acknowledged() -> bool:
+        try:
+            for path, status in store(node.remote, left):
+                if status == 0x0000:
+                    left.remove(path)
+        except TryAgain:
+            return False
+        return not left
+
+    until(everything_is_acknowledged, "every instance is acknowledged", seconds=90)
+
+
+def killer(node: Node, moment: Moment, known: int) -> Callable[[], None]:
+    """Waits for the moment, then kills."""
+
+    def wait_and_kill() -> None:
+        if not moment.event:
+            until(lambda: any((node.settings.spool / "tmp").iterdir()), "an instance is being written")
+        else:
+            until(lambda: _happened(node, moment, known), f"{moment.event} {moment.after}")
+        node.kill(moment.role)
+
+    return wait_and_kill
+
+
+def _happened(node: Node, moment: Moment, known: int) -> bool:
+    with opened(node.settings.ledger_url) as ledger:
+        rows = ledger.rows(events)[known:]
+    return any((row["event"], row["after"]) == (moment.event, moment.after) for row in rows)
+
+
+@pytest.mark.parametrize("name", MOMENTS)
+def test_a_killed_role_loses_nothing_and_repeats_nothing(
+    name: str, node: Node, pacs: Orthanc, series: list[Path]
+) -> None:
+    moment = MOMENTS[name]
+    until(lambda: answers(node) and all(node.pids(role) for role in ROLES), "all roles run")
+    before = len(node.jobs())
+    with opened(node.settings.ledger_url) as ledger:
+        known = len(ledger.rows(events))
+    pids = set(node.pids(moment.role))
+    assassin = threading.Thread(target=killer(node, moment, known))
+    assassin.start()
+    send_until_all_are_acknowledged(node, series)
+    assassin.join()
+    assert pids.isdisjoint(node.pids(moment.role))
+    until(lambda: all_ended(node, before + 1), "the job has ended", seconds=180)
+    _assert_complete(node, pacs, series)
+
+
+def _assert_complete(node: Node, pacs: Orthanc, series: list[Path]) -> None:
+    (job,) = [job for job in node.jobs() if job["series_instance_uid"] in _series_uid(series)]
+    assert job["state"] == "DELIVERED"
+    kept = {path.name.split("_")[1].removesuffix(".dcm") for path in (node.settings.spool / "incoming").iterdir()}
+    assert {str(header.SOPInstanceUID) for header in _headers(series)} <= kept
+    sent = sorted(path.stem for path in (node.settings.spool / "outbox" / job["job_id"]).iterdir())
+    held = [dataset for dataset in pacs.datasets() if dataset.StudyInstanceUID == _headers(series)[0].StudyInstanceUID]
+    assert sorted(str(dataset.SOPInstanceUID) for dataset in held) == sent
+    assert sorted(str(dataset.Modality) for dataset in held) == ["SEG", "SR"]
+    assert not list((node.settings.spool / "held").iterdir())
+
+
+def _headers(series: list[Path]) -> list[Dataset]:
+    return [dcmread(path, stop_before_pixels=True) for path in series]
+
+
+def _series_uid(series: list[Path]) -> set[str]:
+    return {str(header.SeriesInstanceUID) for header in _headers(series)}
+
+
+def test_a_killed_node_goes_on_where_it_was(tmp_path: Path, pacs: Orthanc, series: list[Path]) -> None:
+    settings = configure(tmp_path / "config", pacs.port, [rule("phantom_abdomen", modality="CT")])
+    with running(settings) as first:
+        send_until_all_are_acknowledged(first, series)
+        until(lambda: [job["state"] for job in first.jobs()] == ["INFERRING"], "the model runs")
+        orphans = [pid for role in ROLES for pid in first.pids(role)]
+        first.process.send_signal(signal.SIGKILL)
+        first.process.wait()
+        until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in orphans), "its roles have ended by themselves")
+    with running(settings) as second:
+        until(lambda: all_ended(second, 1), "the job has ended", seconds=180)
+        _assert_complete(second, pacs, series)
+
+
+def test_a_stopped_node_gives_its_work_back_at_once(tmp_path: Path, pacs: Orthanc, series: list[Path]) -> None:
+    settings = configure(tmp_path / "config", pacs.port, [rule("phantom_abdomen", modality="CT")])
+    with running(settings) as first:
+        send_until_all_are_acknowledged(first, series)
+        until(lambda: [job["state"] for job in first.jobs()] == ["INFERRING"], "the model runs")
+        began = time.monotonic()
+        first.process.terminate()
+        assert first.process.wait(30) == 0
+        assert time.monotonic() - began < 25
+    assert "the worker was stopped" in run_events(settings.ledger_url)
+    with running(settings) as second:
+        until(lambda: all_ended(second, 1), "the job has ended", seconds=180)
+        _assert_complete(second, pacs, series)
+
+
+def run_events(url: str) -> set[str]:
+    with opened(url) as ledger:
+        return {str(row["reason"]) for row in ledger.rows(events)}

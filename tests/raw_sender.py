@@ -1,0 +1,34 @@
+"""A sender that checks nothing: any bytes under any name, as a broken or hostile peer would send them."""
+
+from io import BytesIO
+
+from pydicom import Dataset
+from pynetdicom import AE
+from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.dsutils import encode
+
+CT = "1.2.840.10008.5.1.4.1.1.2"
+EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
+
+
+def store(port: int, calling_ae_title: str, data_set: bytes, sop_instance_uid: str) -> int:
+    """C-STORE the bytes as a CT under a name; the status that came back."""
+    entity = AE(calling_ae_title)
+    entity.add_requested_context(CT, EXPLICIT_LITTLE_ENDIAN)
+    association = entity.associate("127.0.0.1", port, ae_title="ISOCENTER")
+    assert association.is_established
+    request = C_STORE()
+    request.MessageID, request.Priority = 1, 2
+    request.AffectedSOPClassUID, request.AffectedSOPInstanceUID = CT, sop_instance_uid
+    request.DataSet = BytesIO(data_set)
+    association.dimse.send_msg(request, association.accepted_contexts[0].context_id)
+    _, answer = association.dimse.get_msg(block=True)
+    association.release()
+    return int(answer.Status)
+
+
+def data_set(image: Dataset) -> bytes:
+    """The bytes of a data set as they go over the network."""
+    encoded = encode(image, is_implicit_vr=False, is_little_endian=True)
+    assert encoded is not None
+    return encoded

@@ -1,0 +1,26 @@
+"""What other makers' validators print, without what is known to be wrong of them."""
+
+import subprocess
+from pathlib import Path
+
+KNOWN = {
+    "(0x0018,0x1002) UI Device UID": "dciodvfy of 2022 does not know Device UID in Contributing Equipment (IHE AIR)",
+    "this is a Standard Extended SOP Class": "dciodvfy of 2022 concludes this from the Device UID it does not know",
+    "Warning - Different information entities for attribute - Element=<AccessionNumber>": "same value; dcentvfy "
+    "knows it in the Study of images and in the Series of reports",
+    "Warning - Different information entities for attribute - Element=<ReferencedStudySequence>": "as above",
+    "Warning - Attribute present in one instance but not the other": "the image lacks what is Type 2: we send it empty",
+    "Retired Person Name form": "the name of the patient, copied from the image as it is",
+    "would be needed to build DICOMDIR": "what the image left empty, copied as it is",
+    "The VR checker does not support this Specific Character Set: ISO_IR 192": "UTF-8 is not checked, nothing is wrong",
+}
+
+
+def faults(*command: str | Path) -> list[str]:
+    """The errors and warnings that a program prints, but for the known ones and the names of IODs."""
+    run = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, timeout=120)
+    return [
+        line
+        for line in f"{run.stdout}\n{run.stderr}".splitlines()
+        if line.strip().startswith(("Error", "Warning", "E:", "W:", "F:")) and not any(known in line for known in KNOWN)
+    ]
