@@ -13,4 +13,5 @@ def measure(label_map: LabelMap, labels: Sequence[Label]) -> tuple[SegmentVolume
     """Voxels and millilitres of each label, in the order given."""
     counts = np.bincount(label_map.labels.ravel(), minlength=256)
     voxel_ml = label_map.grid.voxel_volume_ml
-    return tuple(SegmentVolume(label, int(counts[label.value]), float(counts[label.value]) * voxel_ml) for label in labels)
+    found = [(label, int(counts[label.value])) for label in labels]
+    return tuple(SegmentVolume(label, voxels, voxels * voxel_ml) for label, voxels in found)

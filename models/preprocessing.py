@@ -21,6 +21,7 @@ Values = NDArray[np.float32]
 Voxel = TypeVar("Voxel", bound=np.generic)
 
 WORLD_AXES = (2, 1, 0)  # superior, posterior and left are +z, +y and +x of the LPS world
+SLIVER = 1e-3  # voxels; less than this at the edge of the box is rounding, not image
 SAME_SPACING = 0.01  # below one percent of difference interpolation costs more than it gives
 FWHM_PER_SIGMA = 2.0 * float(np.sqrt(2.0 * np.log(2.0)))
 
@@ -75,10 +76,10 @@ def normalised(values: Values, intensity: Standardize | Window) -> Values:
     """Intensities as the network wants them, of the same shape."""
     if isinstance(intensity, Window):
         middle, half = (intensity.maximum + intensity.minimum) / 2, (intensity.maximum - intensity.minimum) / 2
-        return ((np.clip(values, intensity.minimum, intensity.maximum) - middle) / half).astype(np.float32)
+        return np.asarray((np.clip(values, intensity.minimum, intensity.maximum) - middle) / half, dtype=np.float32)
     clipped = np.clip(values, *np.percentile(values, intensity.clip_percentiles)).astype(np.float64)
     deviation = max(float(clipped.std()), float(np.finfo(np.float32).tiny))
-    return ((clipped - clipped.mean()) / deviation).astype(np.float32)
+    return np.asarray((clipped - clipped.mean()) / deviation, dtype=np.float32)
 
 
 def closest_turn(grid: Grid) -> Turn:
@@ -101,12 +102,12 @@ def turned_grid(grid: Grid, turn: Turn) -> Grid:
 
 
 def respaced_grid(grid: Grid, spacing_mm: tuple[float, float, float]) -> Grid:
-    """A grid of that spacing over the same box, centred alike; the grid itself where its spacing is that already."""
+    """A grid of that spacing around the same box, centred alike; the grid itself where it has that spacing."""
     wanted: Vector = np.asarray(spacing_mm)
     if np.allclose(grid.spacing_mm, wanted, rtol=SAME_SPACING, atol=0):
         return grid
     step = wanted / grid.spacing_mm
-    count = np.maximum(np.round(grid.shape / step), 1)
+    count = np.ceil(grid.shape / step - SLIVER)
     affine = grid.affine.copy()
     affine[:3, :3] = grid.affine[:3, :3] * step
     first = (np.asarray(grid.shape) - 1) / 2 - step * (count - 1) / 2

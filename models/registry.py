@@ -67,9 +67,9 @@ def read(folder: Path) -> Package:
 
 def verify(package: Package) -> None:
     """Raises PackageError unless the weights are the safetensors file that was evaluated, byte for byte."""
-    path = package.weights
+    path, manifest = package.weights, package.folder / MANIFEST
     if path.parent != package.folder or path.suffix != SAFETENSORS_SUFFIX:
-        raise PackageError(f"{package.folder / MANIFEST}: weights are one {SAFETENSORS_SUFFIX} file beside it, not {path}")
+        raise PackageError(f"{manifest}: weights are one {SAFETENSORS_SUFFIX} file beside it, not {path}")
     if not path.is_file():
         raise PackageError(f"{path} is missing: restore it, or train it with `python -m models.training train`")
     found = digest(path)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import structlog
 
 from service.core.completeness import Arrival, Evidence, Patience, evidence
-from service.core.entities import Instance, Reason, Stack, StackRecord
+from service.core.entities import Instance, Reason, Refusal, Stack, StackRecord
 from service.core.errors import Broken
 from service.core.geometry import plane_name
 from service.core.identity import instance_set
@@ -17,6 +17,7 @@ from service.edge.part10 import read_instance
 from service.edge.records import keep_stack
 from service.edge.spool import InstanceName, Spool
 
+_CLOCK_GRAIN_SECONDS = 1.0  # a folder's time of change is coarse: within it, look again
 _MAY_STILL_FILL = {Reason.HOLE, Reason.IRREGULAR_SPACING, Reason.TOO_FEW_SLICES}
 
 
@@ -32,8 +33,17 @@ class ArrivingSeries:
     def parts(self) -> tuple[Part, ...]:
         """The stacks and refusals of what is here, worked out once per arrival."""
         if self._parts[0] != len(self.instances):
-            self._parts = (len(self.instances), split(self.instances.values()))
+            self._parts = (len(self.instances), self._split())
         return self._parts[1]
+
+    def _split(self) -> tuple[Part, ...]:
+        instances = tuple(self.instances.values())
+        try:
+            return split(instances)
+        except Exception as error:  # one Series that we cannot take apart must not hold up the others
+            structlog.get_logger().exception("assembling failed", series=instances[0].series_instance_uid)
+            sentence = f"an error of this node, to be reported: {type(error).__name__}: {error}"
+            return (Refusal(instances, Reason.ASSEMBLING_FAILED, sentence),)
 
 
 class Assembler:
@@ -44,18 +54,32 @@ class Assembler:
         self._ledger = ledger
         self._patience = patience
         self._closed: dict[str, str] = {}
+        self._looked_at = 0.0
         self._arriving: dict[str, ArrivingSeries] = defaultdict(ArrivingSeries)
         self._log = structlog.get_logger()
 
     def tick(self, now: datetime) -> None:
         """Read what is new, and close what is whole."""
+        changed_at = self._spool.incoming_changed_at()
+        if changed_at + _CLOCK_GRAIN_SECONDS >= self._looked_at:
+            self._looked_at = now.timestamp()
+            self._look()
+        for uid in list(self._arriving):
+            self._close_if_whole(uid, now)
+
+    def recover(self) -> None:
+        """Open again every Series of which a stack's record is gone, so that it is made again."""
+        for stack_id, uid in self._ledger.volumes().items():
+            if not self._spool.stack(stack_id).exists():
+                self._ledger.reopen_series(uid)
+
+    def _look(self) -> None:
         self._closed = self._ledger.closed_series()
         for uid, names in _by_series(self._spool.arrivals()).items():
             if self._is_closed(uid, names):
                 self._arriving.pop(uid, None)
                 continue
             self._read(self._arriving[uid], names)
-            self._close_if_whole(uid, now)
 
     def open_series(self) -> dict[str, int]:
         """Series Instance UID -> instances, of every Series that may still grow."""

@@ -8,6 +8,7 @@ import structlog
 
 from models.registry import Package
 from service.core.entities import Instance, StackRecord
+from service.core.errors import Broken, TryAgain
 from service.core.identity import job_id
 from service.core.jobs import Job, State
 from service.core.routing import Match, Rule, match
@@ -74,15 +75,26 @@ class Router:
 
 
 def tick(spool: Spool, ledger: Ledger, router: Router, now: datetime) -> None:
-    """Decide for every stack that has no decision yet."""
+    """Decide for every stack that has no decision yet; one that cannot be read holds up no other."""
     log = structlog.get_logger()
-    for stack_id in ledger.undecided_stacks():
-        stack = read_stack(spool, stack_id)
-        instances = [read_instance(path) for path in stack_paths(spool, stack)]
-        decisions = router.decide(instances, stack)
-        wanted = _distinct(router.job(decision.match.rule, stack, now) for decision in decisions if decision.runs)
-        ledger.decide(stack_id, summary(decisions), wanted)
-        log.info("stack routed", series=stack.series_instance_uid, stack=stack_id, jobs=[job.job_id for job in wanted])
+    for stack_id, series in ledger.undecided().items():
+        try:
+            jobs = _route(spool, ledger, router, stack_id, now)
+            log.info("stack routed", series=series, stack=stack_id, jobs=jobs)
+        except TryAgain:  # its record is gone: assembling makes it again
+            ledger.reopen_series(series)
+        except Broken as error:
+            ledger.decide(stack_id, f"not routed: {error}", [])
+            log.warning("stack not routed", series=series, stack=stack_id, reason=str(error))
+
+
+def _route(spool: Spool, ledger: Ledger, router: Router, stack_id: str, now: datetime) -> list[str]:
+    stack = read_stack(spool, stack_id)
+    instances = [read_instance(path) for path in stack_paths(spool, stack)]
+    decisions = router.decide(instances, stack)
+    wanted = _distinct(router.job(decision.match.rule, stack, now) for decision in decisions if decision.runs)
+    ledger.decide(stack_id, summary(decisions), wanted)
+    return [job.job_id for job in wanted]
 
 
 def summary(decisions: Sequence[Decision]) -> str:

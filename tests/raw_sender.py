@@ -21,8 +21,10 @@ def store(port: int, calling_ae_title: str, data_set: bytes, sop_instance_uid: s
     request.MessageID, request.Priority = 1, 2
     request.AffectedSOPClassUID, request.AffectedSOPInstanceUID = CT, sop_instance_uid
     request.DataSet = BytesIO(data_set)
+    association._reactor_checkpoint.clear()  # else the association's own thread takes the answer
     association.dimse.send_msg(request, association.accepted_contexts[0].context_id)
     _, answer = association.dimse.get_msg(block=True)
+    association._reactor_checkpoint.set()
     association.release()
     return int(answer.Status)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Field = NDArray[np.float32]
+Field = NDArray[np.floating]
 Point = tuple[float, float, float]  # x to the left, y to the back, z to the head, in mm
 
 REACH_MM = 300.0  # random fields have their nodes within this distance of the middle, whatever the grid

@@ -47,7 +47,10 @@ def draw(rng: np.random.Generator, augmentation: Augmentation, centre: Floats) -
 
 
 def centre_for(rng: np.random.Generator, example: Example, patch: tuple[int, int, int], foreground: float) -> Floats:
-    """A patch's centre in the example, (3,): in a share `foreground` of draws near a structure, never needlessly outside."""
+    """A patch's centre in the example, (3,): in a share `foreground` of draws on a structure.
+
+    The patch never reaches further out of the example than its size makes it.
+    """
     shape = np.asarray(example.labels.shape, dtype=np.float64)
     middle, slack = (shape - 1) / 2, np.maximum(shape - patch, 0) / 2
     wanted = middle + rng.uniform(-1.0, 1.0, 3) * slack

@@ -21,7 +21,7 @@ class Split(Text):
 
 
 def split_for(folder: Path, recipe: Recipe, source: Path | None) -> Split:
-    """The split of the package in `folder`: what it wrote down, else drawn from the cases in `source` and written down."""
+    """The split of the package in `folder`: what was written down, else drawn from `source` and written down."""
     if isinstance(recipe.cases, Phantoms):
         return _of_seeds(recipe.cases)
     path = folder / SPLIT
@@ -40,7 +40,7 @@ def shuffled(names: list[str], cases: Folder) -> Split:
     random.Random(cases.seed).shuffle(order)
     validation_ends = cases.held_out + cases.validation
     if len(order) <= validation_ends:
-        raise ValueError(f"{len(order)} cases are too few to hold out {cases.held_out} and validate on {cases.validation}")
+        raise ValueError(f"{len(order)} cases are too few: {validation_ends} are wanted for validation and evaluation")
     return Split(
         held_out=tuple(sorted(order[: cases.held_out])),
         validation=tuple(sorted(order[cases.held_out : validation_ends])),

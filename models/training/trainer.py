@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from models import networks
 from models.manifest import Manifest
@@ -52,7 +52,7 @@ class Trainer:
         self._rng = np.random.default_rng(recipe.seed)
         self._manifest, self._recipe, self._examples, self._device = manifest, recipe, examples, device
         self._network = networks.build(manifest.network, classes=len(manifest.labels) + 1).to(device)
-        self._average = AveragedModel(self._network, multi_avg_fn=get_ema_multi_avg_fn(recipe.average_decay))
+        self._average = AveragedModel(self._network, avg_fn=self._averaged)
         self._optimiser = torch.optim.AdamW(
             self._network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
         )
@@ -77,7 +77,7 @@ class Trainer:
         self._network.train()
         loss = dice_and_cross_entropy(self._network(values), labels)
         self._optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         torch.nn.utils.clip_grad_norm_(self._network.parameters(), LONGEST_GRADIENT)
         self._optimiser.step()
         self._schedule.step()
@@ -92,7 +92,7 @@ class Trainer:
         return values.to(self._device), labels.to(self._device)
 
     def _patch(self) -> Example:
-        example = self._examples.training[self._rng.integers(len(self._examples.training))]
+        example = self._examples.training[int(self._rng.integers(len(self._examples.training)))]
         shape = self._manifest.inference.patch
         centre = centre_for(self._rng, example, shape, self._recipe.foreground)
         return apply(draw(self._rng, self._recipe.augmentation, centre), example, shape)
@@ -106,6 +106,10 @@ class Trainer:
             found = patches.probabilities(network, example.values, plain).argmax(0).astype(np.uint8)
             scores.append([dice(found, example.labels, label.value) for label in self._manifest.labels])
         return tuple(float(score) for score in np.mean(scores, axis=0))
+
+    def _averaged(self, average: torch.Tensor, current: torch.Tensor, _: torch.Tensor | int) -> torch.Tensor:
+        """The running average takes a small step towards the current weights."""
+        return average.lerp(current, 1 - self._recipe.average_decay)
 
     def _share_of_learning_rate(self, iteration: int) -> float:
         """Rises over the warm-up, then falls to nothing along half a cosine."""

@@ -79,6 +79,7 @@ class Reason(StrEnum):
     UNALIGNED = "unaligned slices"
     HOLE = "hole"
     IRREGULAR_SPACING = "irregular spacing"
+    ASSEMBLING_FAILED = "assembling failed"  # an error of ours; a person has to look
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,11 +117,27 @@ class Ledger:
                 found[uid].extend([job_id] if job_id else [])
         return dict(found)
 
-    def undecided_stacks(self) -> list[str]:
-        """The ids of volumes that routing has not seen."""
-        wanted = (stacks.c.decision == "", stacks.c.reason == "", stacks.c.superseded == 0)
+    def volumes(self) -> dict[str, str]:
+        """Stack id -> Series Instance UID of every stack that is a volume and still stands."""
+        return self._volumes(sql.true())
+
+    def _volumes(self, condition: sql.ColumnElement[bool]) -> dict[str, str]:
+        wanted = sql.select(stacks.c.stack_id, stacks.c.series_instance_uid).where(
+            stacks.c.reason == "", stacks.c.superseded == 0, condition
+        )
         with self._engine.begin() as connection:
-            return list(connection.execute(sql.select(stacks.c.stack_id).where(*wanted)).scalars())
+            rows = connection.execute(wanted)
+            return {row.stack_id: row.series_instance_uid for row in rows}
+
+    def reopen_series(self, series_instance_uid: str) -> None:
+        """Have a Series assembled again from what lies in the spool."""
+        with self._engine.begin() as connection:
+            same = series.c.series_instance_uid == series_instance_uid
+            connection.execute(series.update().where(same).values(instance_set=""))
+
+    def undecided(self) -> dict[str, str]:
+        """The volumes that routing has not seen, as in `volumes`."""
+        return self._volumes(stacks.c.decision == "")
 
     def forget_decisions(self) -> None:
         """Have every stack routed again: the recovery procedure, and how a changed rules.yaml takes effect."""

@@ -83,6 +83,8 @@ def read_naming(data_set: bytes, transfer_syntax_uid: str) -> Naming:
     except Exception as error:  # the parser meets hostile bytes here: whatever it raises, it is no data set
         raise Broken(f"not a data set in {syntax.name} ({type(error).__name__})") from error
     for keyword, value in zip(_NAMING_KEYWORDS, _fields(naming), strict=True):
+        if not value:
+            raise Broken(f"not a data set in {syntax.name}: it has no {keyword}")
         if not is_uid(value):
             raise Broken(f"{keyword} {value[:70]!r} is not a UID")
     return naming

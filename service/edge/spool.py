@@ -105,6 +105,10 @@ class Spool:
             if entry.name.endswith(".dcm") and is_uid(series) and is_uid(sop):
                 yield InstanceName(series, sop)
 
+    def incoming_changed_at(self) -> float:
+        """When a file last came to incoming/ or left it, in seconds since the epoch."""
+        return (self.root / "incoming").stat().st_mtime
+
     def hold(self, path: Path) -> None:
         """Set a file aside for a person."""
         path.replace(self.root / "held" / path.name)

@@ -32,7 +32,7 @@ def run(settings: Settings) -> None:
     life = Life()
     spool = Spool(settings.spool)
     with opened(settings.ledger_url) as ledger:
-        ledger.forget_decisions()  # re-routing everything is the recovery procedure
+        ledger.forget_decisions()  # routing everything again is the recovery procedure
         scheduler = _schedule(settings, spool, ledger)
         scheduler.start()
         structlog.get_logger().info("dispatching", rules=len(settings.rules), destinations=len(settings.destinations))
@@ -47,6 +47,7 @@ def _schedule(settings: Settings, spool: Spool, ledger: Ledger) -> BackgroundSch
     executors = {"default": ThreadPoolExecutor(4 + len(settings.destinations))}
     scheduler = BackgroundScheduler(executors=executors, timezone="UTC", job_defaults=_JOB_DEFAULTS)
     assembler = Assembler(spool, ledger, settings.node.assembling.patience)
+    assembler.recover()
     router = router_for(settings)
 
     def assemble_and_route() -> None:

@@ -12,6 +12,7 @@ import structlog
 from service.core.errors import IsocenterError
 from service.settings import Settings, load
 
+OWNER_ONLY = 0o077  # images of patients are for the service's own user
 PARENT_VARIABLE = "ISOCENTER_NODE_PID"  # set by the node for the roles it starts
 
 
@@ -39,6 +40,7 @@ class Life:
 
 def live(run: Callable[[Settings], None]) -> None:
     """Run a role as a process of its own: `python -m service.roles.<role> <configuration folder>`."""
+    os.umask(OWNER_ONLY)
     try:
         run(load(Path(sys.argv[1])))
     except IsocenterError as error:

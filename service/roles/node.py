@@ -13,7 +13,7 @@ from service.edge import logs
 from service.edge.ledger import opened
 from service.edge.spool import Spool
 from service.roles.dispatcher import router_for
-from service.roles.life import PARENT_VARIABLE, Life
+from service.roles.life import OWNER_ONLY, PARENT_VARIABLE, Life
 from service.settings import Settings
 
 ROLES = ("receiver", "dispatcher", "worker")  # the order of stopping: the door first
@@ -43,6 +43,7 @@ class _Role:
 def run(settings: Settings) -> None:
     """Run every role until told to stop. Nothing starts before rules, models and ledger are known to be good."""
     logs.configure("node")
+    os.umask(OWNER_ONLY)
     life = Life()
     leftovers = Spool(settings.spool).sweep()
     router_for(settings)

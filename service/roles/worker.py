@@ -5,9 +5,10 @@ A model that hangs, crashes or runs out of memory ends its child and its job's s
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
 from concurrent.futures import TimeoutError as NotYet
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from multiprocessing import get_context
@@ -32,15 +33,22 @@ _RENEW_SECONDS = 5.0
 _IDLE_SECONDS = 0.25
 _REPORT_SECONDS = 300.0
 
-Step = Callable[[Job], None]
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A stage that takes a job from one resting state to the next, and how long it may run."""
+
+    state: State
+    stage: Callable[[Job], None]
+    deadline_seconds: float
 
 
 def run(settings: Settings) -> None:
     """Work until told to stop; the step at hand is then given back."""
     logs.configure("worker")
     life = Life()
-    with opened(settings.ledger_url) as ledger, _children() as pool:
-        worker = Worker(settings, ledger, pool, life)
+    with opened(settings.ledger_url) as ledger, children() as pool:
+        worker = Worker(ledger, Spool(settings.spool), steps_of(settings), pool, life.goes_on)
         structlog.get_logger().info("working", worker=worker.name, device=settings.node.inferring.device)
         while life.goes_on():
             if not worker.turn():
@@ -49,47 +57,55 @@ def run(settings: Settings) -> None:
     structlog.get_logger().info("stopped")
 
 
-def _children() -> ProcessPool:
+def children() -> ProcessPool:
+    """The one child process that models run in; started again when it dies. Spawned: CUDA does not survive a fork."""
     return ProcessPool(max_workers=1, context=get_context("spawn"), initializer=logs.configure, initargs=("model",))
 
 
-class Worker:
-    """Takes one job's step at a time, the steps nearest to the radiologist first."""
+def steps_of(settings: Settings) -> tuple[Step, ...]:
+    """The steps of a job, those nearest to the radiologist first."""
+    inferring = settings.node.inferring
+    bench = Bench(
+        spool=settings.spool,
+        packages=settings.package_folders,
+        device=inferring.device,
+        phantom_models_may_answer=inferring.phantom_models_may_answer_for_patients,
+    )
+    return (
+        Step(State.INFERRED, partial(report, settings.spool, __version__), _REPORT_SECONDS),
+        Step(State.QUEUED, partial(infer, bench), inferring.deadline_seconds),
+    )
 
-    def __init__(self, settings: Settings, ledger: Ledger, pool: ProcessPool, life: Life) -> None:
-        inferring = settings.node.inferring
-        bench = Bench(
-            spool=settings.spool,
-            packages=settings.package_folders,
-            device=inferring.device,
-            phantom_models_may_answer=inferring.phantom_models_may_answer_for_patients,
-        )
+
+class Worker:
+    """Takes one step of one job at a time."""
+
+    def __init__(
+        self, ledger: Ledger, spool: Spool, steps: Sequence[Step], pool: ProcessPool, goes_on: Callable[[], bool]
+    ) -> None:
         self.name = f"{socket.gethostname()}:{os.getpid()}"
         self._ledger = ledger
+        self._spool = spool
+        self._steps = steps
         self._pool = pool
-        self._life = life
-        self._spool = Spool(settings.spool)
-        self._steps: dict[State, tuple[Step, float]] = {
-            State.INFERRED: (partial(report, settings.spool, __version__), _REPORT_SECONDS),
-            State.QUEUED: (partial(infer, bench), inferring.deadline_seconds),
-        }
+        self._goes_on = goes_on
 
     def turn(self) -> bool:
         """Claim and do one step; False when there is nothing to do."""
-        for state, (step, deadline) in self._steps.items():
+        for step in self._steps:
             moment = now()
-            job = self._ledger.claim(state, self.name, moment, moment + LEASE)
+            job = self._ledger.claim(step.state, self.name, moment, moment + LEASE)
             if job is not None:
-                self._do(job, step, deadline)
+                self._do(job, step)
                 return True
         return False
 
-    def _do(self, job: Job, step: Step, deadline: float) -> None:
+    def _do(self, job: Job, step: Step) -> None:
         log = structlog.get_logger().bind(job=job.job_id, series=job.series_instance_uid, stage=str(job.state))
         log.info("step started", model=job.model)
         began = now()
         try:
-            self._attempt(job, step, deadline)
+            self._attempt(job, step)
             self._succeed(job)
         except _Stopping:
             self._ledger.retry(job, self.name, now(), now(), "the worker was stopped", counts=False)
@@ -100,15 +116,15 @@ class Worker:
         else:
             log.info("step done", seconds=round((now() - began).total_seconds(), 2))
 
-    def _attempt(self, job: Job, step: Step, deadline: float) -> None:
+    def _attempt(self, job: Job, step: Step) -> None:
         """Run the step in the child process and renew the lease meanwhile. Raises what the step raises."""
-        future: ProcessFuture = self._pool.schedule(step, args=[job], timeout=deadline)
+        future: ProcessFuture = self._pool.schedule(step.stage, args=[job], timeout=step.deadline_seconds)
         while True:
             try:
                 return self._await(job, future)
             except NotYet:
                 if future.done() and isinstance(future.exception(), NotYet):
-                    raise TryAgain(f"the step took longer than {deadline:g} s and was ended") from None
+                    raise TryAgain(f"the step took longer than {step.deadline_seconds:g} s and was ended") from None
 
     def _await(self, job: Job, future: ProcessFuture) -> None:
         try:
@@ -119,15 +135,15 @@ class Worker:
         except (ProcessExpired, CancelledError) as error:
             code = getattr(error, "exitcode", None)
             raise TryAgain(f"the model's process died (exit code {code})") from error
-        except (IsocenterError, OSError, MemoryError) as error:
-            raise (
-                error if isinstance(error, IsocenterError) else TryAgain(f"{type(error).__name__}: {error}")
-            ) from error
+        except IsocenterError:
+            raise
+        except (OSError, MemoryError) as error:
+            raise TryAgain(f"{type(error).__name__}: {error}") from error
         except Exception as error:
             raise Broken(f"{type(error).__name__}: {error}") from error
 
     def _keep(self, job: Job, future: ProcessFuture) -> None:
-        if not self._life.goes_on():
+        if not self._goes_on():
             future.cancel()
             raise _Stopping
         if not self._ledger.renew(job, self.name, now() + LEASE):

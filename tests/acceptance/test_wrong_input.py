@@ -63,7 +63,7 @@ def test_a_peer_that_may_not_come_in_is_told_why(
     seen = echoscu(node, outside_tool("echoscu"), calling, called)
     assert seen.returncode != 0
     assert told in seen.stderr
-    assert was_logged(node, logged)
+    until(lambda: was_logged(node, logged), "it is logged", seconds=5)
     assert answers(node)
 
 
@@ -75,7 +75,7 @@ def test_a_uid_that_is_none_is_refused_and_nothing_is_written(node: Node, keywor
     setattr(image, keyword, uid)
     assert send_raw(node, raw_sender.data_set(image), "1.2.3.4") == 0xC000
     assert incoming(node) == before
-    assert was_logged(node, f"{keyword} {uid!r} is not a UID")
+    until(lambda: was_logged(node, f"{keyword} {uid!r} is not a UID"), "it is logged", seconds=5)
 
 
 def test_a_data_set_under_another_instances_name_is_refused(node: Node) -> None:
@@ -87,7 +87,7 @@ def test_a_text_sent_as_ct_is_refused(node: Node) -> None:
     before = incoming(node)
     assert send_raw(node, b"Dear colleague, this is no image. " * 40, "1.2.3.5") == 0xC000
     assert incoming(node) == before
-    assert was_logged(node, "not a data set")
+    until(lambda: was_logged(node, "not a data set"), "it is logged", seconds=5)
 
 
 def test_a_truncated_file_is_kept_listed_and_not_analysed(node: Node) -> None:

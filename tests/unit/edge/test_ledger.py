@@ -82,14 +82,14 @@ def test_the_ledger_survives_a_power_cut_by_its_settings(ledger: Ledger, tmp_pat
 def test_a_job_is_queued_once_however_often_its_stack_is_routed(ledger: Ledger) -> None:
     queue(ledger, a_job())
     ledger.forget_decisions()
-    assert ledger.undecided_stacks() == ["stack"]
+    assert ledger.undecided() == {"stack": "1.2.3"}
     ledger.decide("stack", "again", [a_job()])
     assert len(ledger.rows(jobs)) == 1
 
 
 def test_a_refused_stack_is_never_routed(ledger: Ledger) -> None:
     ledger.close_series(series_row(), [stack_row(reason="hole: one slice missing")], NOW)
-    assert ledger.undecided_stacks() == []
+    assert ledger.undecided() == {}
 
 
 def test_a_job_is_claimed_by_one_worker(ledger: Ledger) -> None:
@@ -137,7 +137,7 @@ def test_a_late_instance_supersedes_the_stack_and_declines_what_waits(ledger: Le
     ledger.close_series(series_row("larger set"), [stack_row("new stack")], NOW)
     assert {row["stack_id"]: row["superseded"] for row in ledger.rows(stacks)} == {"stack": 1, "new stack": 0}
     assert state_of(ledger) == State.DECLINED
-    assert ledger.undecided_stacks() == ["new stack"]
+    assert ledger.undecided() == {"new stack": "1.2.3"}
 
 
 def test_a_closed_series_is_remembered_with_its_instances(ledger: Ledger) -> None:

@@ -1,0 +1,102 @@
+"""Data sets as received into files, and back into facts."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom import Dataset, dcmread
+
+from service.core.errors import Broken
+from service.derived.encoding import encode
+from service.edge.part10 import Naming, Sender, data_set_offset, encode_meta, is_dicom, read_instance, read_naming
+from tests import factories
+from tests.raw_sender import data_set
+
+EXPLICIT, IMPLICIT = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2"
+SENDER = Sender("CT01", "ISOCENTER", "2.25.1")
+
+
+@pytest.fixture
+def image() -> Dataset:
+    return factories.ct_series(factories.grid("oblique", spacing_mm=(2.5, 0.5, 2.0)))[0]
+
+
+def naming(image: Dataset) -> Naming:
+    return Naming(image.SOPClassUID, image.SOPInstanceUID, image.StudyInstanceUID, image.SeriesInstanceUID)
+
+
+def test_a_received_data_set_becomes_a_valid_file_with_its_bytes_untouched(image: Dataset, tmp_path: Path) -> None:
+    sent = data_set(image)
+    encoded = encode_meta(naming(image), EXPLICIT, SENDER) + sent
+    (tmp_path / "image.dcm").write_bytes(encoded)
+    assert encoded[data_set_offset(encoded[:144]) :] == sent
+    read = dcmread(tmp_path / "image.dcm")
+    assert read.file_meta.SourceApplicationEntityTitle == "CT01"
+    assert read.SOPInstanceUID == image.SOPInstanceUID
+    assert np.array_equal(read.pixel_array, image.pixel_array)
+
+
+def test_the_four_uids_are_read_from_the_bytes(image: Dataset) -> None:
+    assert read_naming(data_set(image), EXPLICIT) == naming(image)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"Dear colleague, this is no image.", b"\xff" * 200], ids=["empty", "text", "noise"]
+)
+def test_bytes_that_are_no_data_set_are_refused(content: bytes) -> None:
+    with pytest.raises(Broken, match=r"not a data set|is not a UID"):
+        read_naming(content, EXPLICIT)
+
+
+def test_a_data_set_in_another_syntax_than_negotiated_is_refused(image: Dataset) -> None:
+    with pytest.raises(Broken):
+        read_naming(data_set(image), IMPLICIT)
+
+
+def test_the_facts_of_an_instance_are_those_of_its_header(image: Dataset, tmp_path: Path) -> None:
+    path = tmp_path / "image.dcm"
+    path.write_bytes(encode_meta(naming(image), EXPLICIT, SENDER) + data_set(image))
+    instance = read_instance(path)
+    assert instance.plane is not None
+    assert instance.plane.spacing.between_rows_mm == 0.5
+    assert instance.plane.spacing.between_columns_mm == 2.0
+    assert np.allclose(instance.plane.position_mm, image.ImagePositionPatient)
+    assert (instance.association, instance.phantom, instance.pixels_missing) == ("2.25.1", True, False)
+    assert instance.value("Modality") == "CT"
+    assert instance.value("ContrastBolusAgent") == ""
+
+
+def test_no_patient_is_named_in_the_facts_of_an_instance(image: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "image.dcm").write_bytes(encode(image))
+    facts = repr(read_instance(tmp_path / "image.dcm"))
+    assert str(image.PatientName) not in facts
+    assert str(image.PatientID) not in facts
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [
+        pytest.param("ImagePositionPatient", None, id="no position"),
+        pytest.param("PixelSpacing", [0.0, 1.0], id="no spacing"),
+        pytest.param("ImageOrientationPatient", [1, 0, 0], id="half an orientation"),
+    ],
+)
+def test_an_image_without_a_place_in_the_patient_has_no_plane(
+    image: Dataset, tmp_path: Path, keyword: str, value: object
+) -> None:
+    setattr(image, keyword, value)
+    (tmp_path / "image.dcm").write_bytes(encode(image))
+    assert read_instance(tmp_path / "image.dcm").plane is None
+
+
+def test_a_truncated_file_is_seen_without_reading_its_pixels(image: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "image.dcm").write_bytes(encode(image)[:-300])
+    assert read_instance(tmp_path / "image.dcm").pixels_missing
+
+
+def test_a_file_that_is_no_dicom_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("Dear colleague")
+    assert not is_dicom(path)
+    with pytest.raises(Broken, match=r"notes\.txt"):
+        read_instance(path)

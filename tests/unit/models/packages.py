@@ -1,0 +1,56 @@
+"""Small packages for tests: a manifest with only what matters changed, and weights that fit it."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from models import networks
+from models.manifest import Manifest
+from models.registry import Package, digest, read
+from models.runtimes import safetensors
+
+CODE = {"value": "10200004", "scheme": "SCT", "meaning": "Liver"}
+
+
+def written(**changes: Any) -> dict[str, Any]:
+    """A manifest as it stands in a file."""
+    manifest: dict[str, Any] = {
+        "name": "tiny",
+        "version": "1.0.0",
+        "title": "Tiny",
+        "task": "patches",
+        "evidence": "phantom",
+        "intake": {"modalities": ["CT"], "spacing_mm": {"minimum": 1, "maximum": 4}},
+        "preprocessing": {"spacing_mm": [3, 3, 3], "intensity": {"kind": "window", "minimum": -160, "maximum": 240}},
+        "network": {"name": "residual_unet", "channels": [4, 8]},
+        "inference": {"patch": [16, 16, 16]},
+        "labels": [{"value": 1, "name": "Liver", "category": CODE, "type": CODE, "color_rgb": [1, 2, 3]}],
+        "weights": {"sha256": "0" * 64},
+        "licences": {"training_data": "Apache-2.0", "weights": "Apache-2.0"},
+    }
+    return manifest | changes
+
+
+def manifest(**changes: Any) -> Manifest:
+    """A manifest as a value."""
+    return Manifest.model_validate(written(**changes))
+
+
+def put(folder: Path, manifest: dict[str, Any]) -> Path:
+    """A package folder with this manifest and no weights."""
+    folder.mkdir(parents=True)
+    (folder / "manifest.yaml").write_text(yaml.safe_dump(manifest), encoding="utf-8")
+    return folder
+
+
+def with_weights(folder: Path, **changes: Any) -> Package:
+    """A complete package whose weights are fresh ones of a fixed seed."""
+    torch.manual_seed(0)
+    network = networks.build(manifest(**changes).network, classes=len(manifest(**changes).labels) + 1)
+    folder.mkdir(parents=True)
+    safetensors.save(network.state_dict(), folder / "weights.safetensors")
+    sealed = written(**changes) | {"weights": {"sha256": digest(folder / "weights.safetensors")}}
+    (folder / "manifest.yaml").write_text(yaml.safe_dump(sealed), encoding="utf-8")
+    return read(folder)

@@ -1,0 +1,93 @@
+"""Why a model must not run, in words."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from models.intake import objections, value_objections
+from models.manifest import Intake, Span
+from models.registry import find
+from models.volume import Grid, Volume
+from tests import factories
+
+CROP = Intake(
+    modalities=("MR", "PT"),
+    spacing_mm=Span(minimum=0.7, maximum=1.5),
+    slices=Span(minimum=20),
+    extent_mm=Span(minimum=20, maximum=80),
+    values=Span(minimum=-1024, maximum=4096),
+)
+
+
+def crop(shape: tuple[int, int, int] = (36, 50, 36), spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> Grid:
+    return factories.grid("oblique", shape=shape, spacing_mm=spacing_mm)
+
+
+def test_what_the_model_was_validated_on_meets_no_objection() -> None:
+    assert objections(CROP, "MR", crop()) == ()
+
+
+@pytest.mark.parametrize(
+    ("modality", "grid", "sentence"),
+    [
+        pytest.param("CT", crop(), "the modality is CT; the model was validated on MR or PT", id="modality"),
+        pytest.param("", crop(), "the modality is not stated; the model was validated on MR or PT", id="no modality"),
+        pytest.param(
+            "MR",
+            crop(shape=(19, 50, 36), spacing_mm=(1.5, 1, 1)),
+            "there are 19 slices; the model was validated on at least 20",
+            id="too few slices",
+        ),
+        pytest.param(
+            "MR",
+            crop(shape=(20, 50, 36), spacing_mm=(3, 1, 1)),
+            "the distance between slices is 3 mm; the model was validated on 0.7 to 1.5 mm",
+            id="thick slices",
+        ),
+        pytest.param(
+            "MR",
+            crop(shape=(36, 256, 36)),
+            "the image measures 256 mm across the rows; the model was validated on 20 to 80 mm",
+            id="a whole head",
+        ),
+    ],
+)
+def test_an_objection_names_what_was_found_and_what_was_expected(modality: str, grid: Grid, sentence: str) -> None:
+    assert objections(CROP, modality, grid) == (sentence,)
+
+
+def test_every_reason_is_given_at_once() -> None:
+    assert len(objections(CROP, "CT", crop(shape=(10, 300, 300)))) == 5
+
+
+def test_a_limit_is_not_missed_by_the_rounding_of_a_header() -> None:
+    assert objections(CROP, "MR", crop(spacing_mm=(1.5000001, 0.6999999, 1.0))) == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        pytest.param(lambda v: v * 0 + 7, "the image is empty: every value is 7", id="empty"),
+        pytest.param(
+            lambda v: v * 1e6 + 20000, "the model was validated on -1024 to 4096", id="values outside of the range"
+        ),
+        pytest.param(lambda v: v * np.nan, "the image holds values that are not numbers", id="not a number"),
+        pytest.param(lambda v: np.where(v > v.mean(), np.inf, v), "run from", id="infinite"),
+    ],
+)
+def test_values_the_model_was_not_made_for_are_objected_to(
+    change: Callable[[np.ndarray], np.ndarray], sentence: str
+) -> None:
+    image = factories.volume(crop())
+    changed = Volume(image.grid, change(image.values).astype(np.float32))
+    assert sentence in value_objections(CROP, changed)[0]
+
+
+def test_ordinary_values_meet_no_objection() -> None:
+    assert value_objections(CROP, factories.volume(crop())) == ()
+
+
+def test_the_hippocampus_model_declines_a_whole_head() -> None:
+    head = crop(shape=(176, 256, 256))
+    assert any("across" in sentence for sentence in objections(find()["hippocampus"].manifest.intake, "MR", head))
