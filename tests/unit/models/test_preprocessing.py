@@ -109,7 +109,7 @@ def test_dicom_and_nifti_of_the_same_voxels_give_the_same_labels_in_the_same_pla
     seen, seen_too = to_network(dicom, PLAIN), to_network(nifti, PLAIN)
     assert np.abs(seen.grid.affine - seen_too.grid.affine).max() < 1e-4  # a NIfTI header has single precision
     assert np.allclose(seen.values, seen_too.values, atol=1e-3)
-    guess = np.stack([1 - seen.values, 1 + seen.values]) / 2
+    guess = np.stack([1 - seen.values, 1 + seen.values])
     back, back_too = to_source(guess, seen), to_source(guess, seen_too)
     assert np.mean(back.labels == back_too.labels.transpose(2, 1, 0)[:, ::-1, ::-1]) > 0.999
 
