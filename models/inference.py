@@ -49,11 +49,15 @@ class _Model:
     def __call__(self, volume: Volume) -> Findings:
         """Label map and volumes on the volume's own grid.
 
-        Raises ValueError when the network answers with anything that is not a finite number.
+        Raises ValueError when the network answers with anything that is not a finite number, and MemoryError when
+        the device has too little memory.
         """
         inference = self.manifest.inference
         network_input = to_network(volume, self.manifest.preprocessing)
-        likelihoods = patches.probabilities(self.network, network_input.values, inference)
+        try:
+            likelihoods = patches.probabilities(self.network, network_input.values, inference)
+        except torch.OutOfMemoryError as error:
+            raise MemoryError(str(error)) from error
         raw = to_source(likelihoods, network_input)
         label_map = patches.keep_largest_components(raw, inference.largest_component)
         return Findings(algorithm(self.manifest), label_map, measure(label_map, self.manifest.labels))

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from models.manifest import Intake, Span
 from models.volume import Grid, Volume
 
@@ -18,7 +20,7 @@ def objections(intake: Intake, modality: str, grid: Grid) -> tuple[str, ...]:
 def value_objections(intake: Intake, volume: Volume) -> tuple[str, ...]:
     """Every reason in the intensities against running on the volume; empty when it may run."""
     lowest, highest = float(volume.values.min()), float(volume.values.max())
-    if not lowest <= highest:  # NaN compares false
+    if not np.isfinite((lowest, highest)).all():
         return ("the image holds values that are not numbers",)
     if lowest == highest:
         return (f"the image is empty: every value is {lowest:g}",)

@@ -24,11 +24,12 @@ def probabilities(network: nn.Module, values: NDArray[np.float32], inference: In
     volume = torch.from_numpy(np.ascontiguousarray(values))[None, None].to(next(network.parameters()).device)
     mirrors = _subsets(inference.mirror_axes)
     with torch.inference_mode():
-        answers = (_mirrored_answer(network, volume, inference, axes) for axes in mirrors)
-        mean = torch.stack([answer.softmax(1) for answer in answers]).mean(0)[0]
+        mean = _mirrored_answer(network, volume, inference, mirrors[0]) / len(mirrors)
+        for axes in mirrors[1:]:
+            mean += _mirrored_answer(network, volume, inference, axes) / len(mirrors)
     if not bool(torch.isfinite(mean).all()):
         raise ValueError("the network answered with values that are not finite numbers")
-    return np.asarray(mean.cpu().numpy(), dtype=np.float32)
+    return np.asarray(mean[0].cpu().numpy(), dtype=np.float32)
 
 
 def keep_largest_components(label_map: LabelMap, labels: tuple[int, ...]) -> LabelMap:
@@ -46,7 +47,7 @@ def _mirrored_answer(
     network: nn.Module, volume: torch.Tensor, inference: Inference, axes: tuple[int, ...]
 ) -> torch.Tensor:
     flipped = [axis + FIRST_SPATIAL_AXIS for axis in axes]
-    answer = sliding_window_inference(
+    answer: torch.Tensor = sliding_window_inference(
         volume.flip(flipped),
         roi_size=inference.patch,
         sw_batch_size=WINDOWS_AT_ONCE,
@@ -55,8 +56,7 @@ def _mirrored_answer(
         mode="gaussian",
         padding_mode="replicate",
     )
-    assert isinstance(answer, torch.Tensor)
-    return answer.flip(flipped)
+    return answer.flip(flipped).softmax(1)
 
 
 def _subsets(axes: tuple[int, ...]) -> list[tuple[int, ...]]:

@@ -15,7 +15,7 @@ from models.training.scores import dice
 from models.training.split import split_for
 
 EVALUATION, CARD = "evaluation.json", "CARD.md"
-BEGIN, END = "<!-- written by `python -m models.training evaluate` -->", "<!-- end -->"
+BEGIN, END = "<!-- evaluation -->", "<!-- /evaluation -->"
 
 
 class LabelScore(Text):

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from models.inference import load, pick_device
+from models.tasks import patches
 from models.volume import Volume
 from tests import factories
 from tests.unit.models.packages import with_weights
@@ -40,6 +41,18 @@ def test_a_volume_that_makes_the_network_answer_nonsense_is_refused(tmp_path: Pa
     broken = Volume(volume.grid, np.full_like(volume.values, np.nan))
     with pytest.raises(ValueError, match="not finite"):
         load(with_weights(tmp_path / "tiny"), "cpu")(broken)
+
+
+def test_a_device_that_is_too_small_is_short_of_memory_and_not_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def out_of_memory(*_: object) -> None:
+        raise torch.OutOfMemoryError("no room for 9 GiB")
+
+    predictor = load(with_weights(tmp_path / "tiny"), "cpu")
+    monkeypatch.setattr(patches, "probabilities", out_of_memory)
+    with pytest.raises(MemoryError, match="9 GiB"):
+        predictor(factories.volume())
 
 
 def test_auto_is_the_gpu_where_there_is_one() -> None:

@@ -73,7 +73,7 @@ def test_a_limit_is_not_missed_by_the_rounding_of_a_header() -> None:
             lambda v: v * 1e6 + 20000, "the model was validated on -1024 to 4096", id="values outside of the range"
         ),
         pytest.param(lambda v: v * np.nan, "the image holds values that are not numbers", id="not a number"),
-        pytest.param(lambda v: np.where(v > v.mean(), np.inf, v), "run from", id="infinite"),
+        pytest.param(lambda v: np.where(v > v.mean(), np.inf, v), "that are not numbers", id="infinite"),
     ],
 )
 def test_values_the_model_was_not_made_for_are_objected_to(

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from models.phantom import Phantom, abdomen
-from models.phantom.abdomen import LIVER, SPLEEN, TUMOUR
 
+LIVER, TUMOUR, SPLEEN = 1, 2, 3
 COARSE_SHAPE, COARSE_MM = (36, 64, 64), (6.0, 6.0, 6.0)
 
 

@@ -1,0 +1,193 @@
+"""What becomes of a delivery, whatever the PACS does."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from pynetdicom import AE, evt
+
+from service.core.errors import TryAgain
+from service.core.jobs import Event, Job, State
+from service.deliver import Sender
+from service.derived.encoding import encode
+from service.edge.ledger import Ledger, SeriesRow, StackRow, opened
+from service.edge.spool import Spool
+from service.edge.storage_scp import Door, Reception, StorageScp
+from service.edge.storage_scu import Remote, store
+from service.edge.tables import deliveries, jobs
+from service.roles.archive import free_port
+from tests import factories
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+class Clock:
+    """A clock that tests can move."""
+
+    def __init__(self) -> None:
+        self.moment = NOW
+
+    def __call__(self) -> datetime:
+        return self.moment
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    return Spool(tmp_path / "spool")
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, spool: Spool) -> Iterator[Ledger]:
+    """A reported job with two objects for two destinations."""
+    images = factories.ct_series(factories.grid(shape=(2, 8, 8)))
+    job = Job("job", "s", "1.2.3", "1.2", "m", "1.0.0", "r", ("pacs", "other"), State.QUEUED, 0, NOW)
+    for image in images:
+        spool.place(spool.outbox("job") / f"{image.SOPInstanceUID}.dcm", encode(image))
+    with opened(f"sqlite:///{tmp_path / 'ledger.sqlite3'}") as ledger:
+        row = SeriesRow("1.2.3", "1.2", "CT", "", 2, "set", NOW, "evidence")
+        ledger.close_series(row, [StackRow("s", "1.2.3", 2, "", "axial", "")], NOW)
+        ledger.decide("s", "runs", [job])
+        started = ledger.claim(State.QUEUED, "w", NOW, NOW)
+        assert started
+        ledger.settle(started, "w", Event.DONE, NOW)
+        reporting = ledger.claim(State.INFERRED, "w", NOW, NOW)
+        assert reporting
+        ledger.report(reporting, "w", [str(image.SOPInstanceUID) for image in images], NOW)
+        yield ledger
+
+
+@contextmanager
+def pacs(*statuses: int) -> Iterator[tuple[int, list[str]]]:
+    """A PACS that answers with the statuses in turn, the last one for ever; its port and what it was sent."""
+    received: list[str] = []
+
+    def answer(reception: Reception) -> int:
+        received.append(reception.naming.sop_instance_uid)
+        return statuses[min(len(received), len(statuses)) - 1]
+
+    scp = StorageScp(Door("PACS", "127.0.0.1", 0, lambda *_: True), answer, lambda *_: None)
+    try:
+        yield scp.start(), received
+    finally:
+        scp.stop()
+
+
+def sender(ledger: Ledger, spool: Spool, clock: Clock, port: int, name: str = "pacs") -> Sender:
+    return Sender(name, Remote("ISOCENTER", "PACS", "127.0.0.1", port), spool, ledger, clock, lambda: 0.0)
+
+
+def states(ledger: Ledger, destination: str = "pacs") -> list[str]:
+    return [row["state"] for row in ledger.rows(deliveries) if row["destination"] == destination]
+
+
+def seen(ledger: Ledger, destination: str = "pacs") -> set[str]:
+    return {row["seen"] for row in ledger.rows(deliveries) if row["destination"] == destination}
+
+
+def test_every_object_reaches_every_destination_and_the_job_is_delivered(
+    ledger: Ledger, spool: Spool, clock: Clock
+) -> None:
+    with pacs(0x0000) as (port, received), pacs(0xB000) as (other, _):
+        sender(ledger, spool, clock, port).tick()
+        assert ledger.rows(jobs)[0]["state"] == State.REPORTED
+        sender(ledger, spool, clock, other, "other").tick()
+    assert states(ledger) + states(ledger, "other") == ["SENT"] * 4
+    assert ledger.rows(jobs)[0]["state"] == State.DELIVERED
+    assert len(set(received)) == len(received) == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "tries", "ending"),
+    [
+        pytest.param(0xA700, 6, "WAITING", id="out of resources"),
+        pytest.param(0xA900, 1, "WAITING", id="content refused once"),
+        pytest.param(0xC000, 2, "DEAD", id="content refused twice"),
+        pytest.param(0x0110, 3, "DEAD", id="processing failure three times"),
+        pytest.param(0x0124, 1, "DEAD", id="not authorised"),
+        pytest.param(0x0111, 1, "SENT", id="it has it already"),
+    ],
+)
+def test_a_status_ends_in_its_state(
+    ledger: Ledger, spool: Spool, clock: Clock, status: int, tries: int, ending: str
+) -> None:
+    with pacs(status) as (port, received):
+        for _ in range(tries):
+            sender(ledger, spool, clock, port).tick()
+            clock.moment += timedelta(hours=2)
+    assert states(ledger) == [ending] * 2
+    assert len(received) == 2 * tries
+    assert all(f"0x{status:04X}" in words for words in seen(ledger))
+
+
+def test_nothing_is_sent_again_before_its_back_off_has_passed(ledger: Ledger, spool: Spool, clock: Clock) -> None:
+    with pacs(0xA700) as (port, received):
+        for seconds in (0, 4, 2, 20):
+            clock.moment += timedelta(seconds=seconds)
+            sender(ledger, spool, clock, port).tick()
+    assert len(received) == 4
+
+
+def test_a_destination_that_is_down_keeps_its_objects_and_names_itself(
+    ledger: Ledger, spool: Spool, clock: Clock
+) -> None:
+    port = free_port()
+    sender(ledger, spool, clock, port).tick()
+    assert states(ledger) == ["WAITING"] * 2
+    assert seen(ledger) == {f"PACS at 127.0.0.1:{port} is not reachable, or closed the connection"}
+    assert states(ledger, "other") == ["WAITING"] * 2
+
+
+def test_a_sop_class_that_is_not_accepted_is_dead_at_once_and_says_so(
+    ledger: Ledger, spool: Spool, clock: Clock
+) -> None:
+
+    entity = AE("PACS")
+    entity.add_supported_context("1.2.840.10008.1.1")
+    server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_ECHO, lambda _: 0x0000)])
+    sender(ledger, spool, clock, server.server_address[1]).tick()
+    server.shutdown()
+    assert states(ledger) == ["DEAD"] * 2
+    assert seen(ledger) == {"status 0x0122: not allowed there"}
+
+
+@contextmanager
+def silent() -> Iterator[int]:
+    """A listener that accepts and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        accepted: list[socket.socket] = []
+        server.settimeout(0.2)
+        ending = threading.Event()
+
+        def accept() -> None:
+            while not ending.is_set():
+                try:
+                    accepted.append(server.accept()[0])
+                except TimeoutError:
+                    continue
+
+        thread = threading.Thread(target=accept)
+        thread.start()
+        yield int(server.getsockname()[1])
+        ending.set()
+        thread.join()
+        for connection in accepted:
+            connection.close()
+
+
+def test_a_peer_that_accepts_and_says_nothing_is_given_up_within_its_deadline(tmp_path: Path) -> None:
+    path = tmp_path / "image.dcm"
+    path.write_bytes(encode(factories.ct_series(factories.grid(shape=(1, 8, 8)))[0]))
+    began = time.monotonic()
+    with silent() as port, pytest.raises(TryAgain):
+        list(store(Remote("ISOCENTER", "PACS", "127.0.0.1", port), [path]))
+    assert time.monotonic() - began < 15

@@ -1,0 +1,156 @@
+"""The door: what a sender is answered, and what then lies in the spool."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom import Dataset, dcmread
+from pynetdicom import AE
+
+from service.derived.encoding import encode
+from service.edge.spool import Spool
+from service.edge.storage_scp import Door, StorageScp
+from service.edge.storage_scu import Remote, echo, store
+from service.receive import Receiver
+from tests import factories, raw_sender
+from tests.node import until
+
+GRID = factories.grid(shape=(5, 8, 8))
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    return Spool(tmp_path / "spool")
+
+
+@pytest.fixture
+def receiver(spool: Spool) -> Receiver:
+    return Receiver(spool, refuse_below_free=0.0)
+
+
+@pytest.fixture
+def port(receiver: Receiver) -> Iterator[int]:
+    scp = StorageScp(Door("ISOCENTER", "127.0.0.1", 0, lambda *_: True), receiver.admit, receiver.note_end)
+    yield scp.start()
+    scp.stop()
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    paths = [tmp_path / f"{number}.dcm" for number in range(5)]
+    for path, image in zip(paths, factories.ct_series(GRID), strict=True):
+        path.write_bytes(encode(image))
+    return paths
+
+
+def kept(spool: Spool) -> list[Path]:
+    return sorted((spool.root / "incoming").iterdir())
+
+
+def remote(port: int) -> Remote:
+    return Remote("CT01", "ISOCENTER", "127.0.0.1", port)
+
+
+def test_each_instance_is_kept_as_sent_before_it_is_acknowledged(port: int, spool: Spool, files: list[Path]) -> None:
+    for path, status in store(remote(port), files):
+        assert status == 0x0000
+        sent = dcmread(path)
+        (there,) = [file for file in kept(spool) if file.name.endswith(f"_{sent.SOPInstanceUID}.dcm")]
+        assert there.read_bytes().endswith(raw_sender.data_set(sent))
+
+
+def test_an_association_that_was_released_is_noted(port: int, spool: Spool, files: list[Path]) -> None:
+    list(store(remote(port), files))
+    until(lambda: list((spool.root / "associations").iterdir()), "the association is noted", seconds=5)
+    (note,) = (spool.root / "associations").iterdir()
+    assert spool.was_released(note.stem)
+
+
+def test_an_association_that_brought_nothing_leaves_nothing(port: int, spool: Spool) -> None:
+    echo(remote(port))
+    assert list((spool.root / "associations").iterdir()) == []
+
+
+def test_an_association_that_is_aborted_is_not_released(port: int, spool: Spool, files: list[Path]) -> None:
+
+    entity = AE("CT01")
+    entity.add_requested_context(raw_sender.CT)
+    association = entity.associate("127.0.0.1", port, ae_title="ISOCENTER")
+    assert association.send_c_store(dcmread(files[0])).Status == 0x0000
+    association.abort()
+    until(lambda: list((spool.root / "associations").iterdir()), "the association is noted", seconds=5)
+    (note,) = (spool.root / "associations").iterdir()
+    assert not spool.was_released(note.stem)
+
+
+def test_below_the_watermark_a_sender_is_told_to_try_again(spool: Spool, files: list[Path]) -> None:
+    receiver = Receiver(spool, refuse_below_free=0.9999)
+    scp = StorageScp(Door("ISOCENTER", "127.0.0.1", 0, lambda *_: True), receiver.admit, receiver.note_end)
+    try:
+        assert [status for _, status in store(remote(scp.start()), files)] == [0xA700] * 5
+    finally:
+        scp.stop()
+    assert kept(spool) == []
+
+
+def test_the_same_instances_again_are_acknowledged_and_not_kept_twice(
+    port: int, spool: Spool, files: list[Path]
+) -> None:
+    for _ in range(2):
+        assert {status for _, status in store(remote(port), files)} == {0x0000}
+    assert len(kept(spool)) == 5
+
+
+def test_other_pixels_under_the_same_uid_are_held_and_the_first_are_kept(
+    port: int, spool: Spool, files: list[Path]
+) -> None:
+    list(store(remote(port), files[:1]))
+    first = kept(spool)[0].read_bytes()
+    changed = dcmread(files[0])
+    changed.PixelData = np.zeros((8, 8), dtype="<u2").tobytes()
+    files[0].write_bytes(encode(changed))
+    assert [status for _, status in store(remote(port), files[:1])] == [0x0000]
+    assert kept(spool)[0].read_bytes() == first
+    assert len(list((spool.root / "held").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    "option", ["-xe", "-xi", "-xv", "-xs"], ids=["explicit", "implicit", "JPEG 2000", "JPEG lossless"]
+)
+def test_storescu_is_understood_in_every_syntax_it_can_propose(
+    port: int, spool: Spool, files: list[Path], outside_tool: Callable[[str], str], option: str
+) -> None:
+    line = [outside_tool("storescu"), option, "-aec", "ISOCENTER", "127.0.0.1", str(port), *map(str, files)]
+    seen = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert (seen.returncode, seen.stderr) == (0, "")
+    assert len(kept(spool)) == 5
+    for path in kept(spool):
+        assert _same_pixels(path, files)
+
+
+def _same_pixels(path: Path, files: list[Path]) -> bool:
+    received = dcmread(path)
+    (sent,) = [each for each in map(dcmread, files) if each.SOPInstanceUID == received.SOPInstanceUID]
+    return bool(np.array_equal(received.pixel_array, sent.pixel_array))
+
+
+def test_deflated_and_big_endian_are_never_accepted(port: int) -> None:
+
+    entity = AE("CT01")
+    entity.add_requested_context(raw_sender.CT, ["1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"])
+    entity.add_requested_context("1.2.840.10008.1.1")
+    association = entity.associate("127.0.0.1", port, ae_title="ISOCENTER")
+    accepted = {context.abstract_syntax for context in association.accepted_contexts}
+    association.release()
+    assert accepted == {"1.2.840.10008.1.1"}
+
+
+def test_a_data_set_without_a_patient_is_kept_all_the_same(port: int, spool: Spool, tmp_path: Path) -> None:
+    image: Dataset = factories.ct_series(GRID)[0]
+    del image.PatientID
+    del image.PatientName
+    (tmp_path / "image.dcm").write_bytes(encode(image))
+    assert [status for _, status in store(remote(port), [tmp_path / "image.dcm"])] == [0x0000]
+    assert len(kept(spool)) == 1
