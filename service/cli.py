@@ -13,10 +13,11 @@ from rich.console import Console
 from rich.table import Table
 
 from service import __version__
+from service.commands import inspect
 from service.core.errors import Broken
 from service.edge.part10 import is_dicom
 from service.edge.storage_scu import Remote, echo, store
-from service.roles import inspect, node
+from service.roles import node
 from service.roles.clock import now
 from service.settings import TEMPLATES, load
 
@@ -151,10 +152,10 @@ def version() -> None:
     typer.echo(__version__)
 
 
-def _become(role: str, *arguments: str) -> NoReturn:
-    """Go on as a role that loads what the other commands need not load."""
+def _become(command: str, *arguments: str) -> NoReturn:
+    """Go on as a command that loads what the other commands need not load."""
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", f"service.roles.{role}", *arguments])
+    os.execv(sys.executable, [sys.executable, "-m", f"service.commands.{command}", *arguments])
 
 
 def _print_json(value: object) -> None:

@@ -14,9 +14,9 @@ from typing import Any
 
 import yaml
 
+from service.commands.archive import AE_TITLE, free_port
 from service.core.errors import TryAgain
 from service.edge.storage_scu import Remote, echo
-from service.roles.archive import AE_TITLE, free_port
 from service.settings import Settings, load
 
 SENDER = "SENDER"

@@ -33,4 +33,4 @@ def data_set(image: Dataset) -> bytes:
     """The bytes of a data set as they go over the network."""
     encoded = encode(image, is_implicit_vr=False, is_little_endian=True)
     assert encoded is not None
-    return encoded
+    return bytes(encoded)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.roles.archive import Orthanc, orthanc
+from service.commands.archive import Orthanc, orthanc
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,11 @@ from scipy.ndimage import map_coordinates
 
 from models.phantom import Phantom, abdomen
 from models.volume import Grid, LabelMap, Volume
+from service.commands.archive import Orthanc
 from service.derived.encoding import encode
 from service.derived.frames import frames
 from service.derived.synthetic import Subject, ct_series
 from service.edge.storage_scu import store
-from service.roles.archive import Orthanc
 from tests.factories import ORIENTATIONS
 from tests.node import Node, all_ended, configure, rule, running, until
 
@@ -79,7 +79,7 @@ def segmentation_of(pacs: Orthanc, series_instance_uid: str) -> Dataset:
     return found
 
 
-def liver_mask(segmentation: Dataset, grid: Grid) -> np.ndarray:  # type: ignore[type-arg]
+def liver_mask(segmentation: Dataset, grid: Grid) -> np.ndarray:
     """The liver as the PACS has it, put on a grid by the position in mm of each frame's pixels."""
     mask = np.zeros(grid.shape, dtype=bool)
     for frame in frames(segmentation):

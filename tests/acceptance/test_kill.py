@@ -11,13 +11,13 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from models.phantom import abdomen
+from service.commands.archive import Orthanc
 from service.core.errors import TryAgain
 from service.derived.encoding import encode
 from service.derived.synthetic import Subject, ct_series
 from service.edge.ledger import opened
 from service.edge.storage_scu import store
 from service.edge.tables import events
-from service.roles.archive import Orthanc
 from tests.node import ROLES, Node, all_ended, answers, configure, rule, running, until
 
 SHAPE, SPACING_MM = (48, 72, 80), (4.5, 4.5, 4.5)

@@ -16,10 +16,10 @@ from models.inference import load as load_model
 from models.registry import find
 from models.training.cases import read_volume
 from models.volume import LabelMap
+from service.commands.archive import Orthanc
 from service.core.stacking import split
 from service.derived.frames import frames
 from service.edge.part10 import read_instance
-from service.roles.archive import Orthanc
 from tests.node import Node, all_ended, configure, rule, running, until
 from tests.validators import faults
 

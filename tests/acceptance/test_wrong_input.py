@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset
 
+from service.commands.archive import Archive, free_port, standing_in
 from service.derived.encoding import encode
-from service.roles.archive import Archive, free_port, standing_in
 from service.settings import Settings
 from tests import factories, raw_sender
 from tests.node import SENDER, Node, all_ended, answers, configure, rule, run_command, running, until

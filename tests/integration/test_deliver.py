@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from pynetdicom import AE, evt
 
+from service.commands.archive import free_port
 from service.core.errors import TryAgain
 from service.core.jobs import Event, Job, State
 from service.deliver import Sender
@@ -20,7 +21,6 @@ from service.edge.spool import Spool
 from service.edge.storage_scp import Door, Reception, StorageScp
 from service.edge.storage_scu import Remote, store
 from service.edge.tables import deliveries, jobs
-from service.roles.archive import free_port
 from tests import factories
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

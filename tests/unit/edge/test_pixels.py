@@ -22,12 +22,12 @@ def image() -> Dataset:
     return factories.ct_series(GRID)[0]
 
 
-def plane(image: Dataset, folder: Path) -> np.ndarray:  # type: ignore[type-arg]
+def plane(image: Dataset, folder: Path) -> np.ndarray:
     (folder / "image.dcm").write_bytes(encode(image))
     return read_plane(folder / "image.dcm")
 
 
-def store(image: Dataset, values: np.ndarray) -> None:  # type: ignore[type-arg]
+def store(image: Dataset, values: np.ndarray) -> None:
     image.PixelData = values.tobytes()
 
 

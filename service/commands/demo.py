@@ -23,6 +23,7 @@ from models.findings import Findings
 from models.phantom import Phantom, abdomen
 from models.registry import find
 from models.volume import LabelMap
+from service.commands.archive import AE_TITLE, Archive, free_port, standing_in
 from service.core.errors import Broken, IsocenterError, TryAgain
 from service.core.jobs import State
 from service.derived.encoding import encode
@@ -36,7 +37,6 @@ from service.edge.records import read_findings, read_stack, stack_paths
 from service.edge.spool import Spool
 from service.edge.storage_scu import Remote, echo, store
 from service.edge.tables import events, jobs, series, stacks
-from service.roles.archive import AE_TITLE, Archive, free_port, standing_in
 from service.settings import Settings, load
 
 SEED = 7
@@ -58,7 +58,7 @@ class Study:
 
 
 def main() -> None:
-    """`python -m service.roles.demo <output folder> [<DICOM folder>]`; exit code 1 when nothing was delivered."""
+    """`python -m service.commands.demo <output folder> [<DICOM folder>]`; exit code 1 when nothing was delivered."""
     output = Path(sys.argv[1]).absolute()
     shutil.rmtree(output / "node", ignore_errors=True)
     output.mkdir(parents=True, exist_ok=True)

@@ -133,7 +133,7 @@ def _destination(remote: Remote) -> str:
 
 
 def main() -> None:
-    """`python -m service.roles.doctor <configuration folder>`; exit code 1 when anything is not well."""
+    """`python -m service.commands.doctor <configuration folder>`; exit code 1 when anything is not well."""
     unfit = 0
     for line in examine(Path(sys.argv[1])):
         unfit += not line.well
