@@ -213,6 +213,12 @@ class Ledger:
             connection.execute(deliveries.update().where(*sending).values(state=DeliveryState.WAITING, next_at=now))
             return [row.job_id for row in rows]
 
+    def give_deliveries_back(self, now: datetime) -> None:
+        """Have everything sent again that a dispatcher was sending when it died: there is one dispatcher to a ledger."""
+        waiting = {"state": DeliveryState.WAITING, "next_at": now}
+        with self._engine.begin() as connection:
+            connection.execute(deliveries.update().where(deliveries.c.state == DeliveryState.SENDING).values(waiting))
+
     def requeue(self, job_id: str, now: datetime) -> State:
         """Start a failed or declined job again, or a reported one's dead deliveries. Raises Broken when neither."""
         dead = (deliveries.c.job_id == job_id, deliveries.c.state == DeliveryState.DEAD)

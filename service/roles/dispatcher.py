@@ -33,6 +33,7 @@ def run(settings: Settings) -> None:
     spool = Spool(settings.spool)
     with opened(settings.ledger_url) as ledger:
         ledger.forget_decisions()  # routing everything again is the recovery procedure
+        ledger.give_deliveries_back(now())
         scheduler = _schedule(settings, spool, ledger)
         scheduler.start()
         structlog.get_logger().info("dispatching", rules=len(settings.rules), destinations=len(settings.destinations))

@@ -28,7 +28,7 @@ from service.roles.clock import now
 from service.roles.life import Life, live
 from service.settings import Settings
 
-LEASE = timedelta(seconds=30)
+LEASE = timedelta(seconds=20)
 _RENEW_SECONDS = 5.0
 _IDLE_SECONDS = 0.25
 _REPORT_SECONDS = 300.0

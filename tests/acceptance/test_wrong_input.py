@@ -126,6 +126,12 @@ def _rows(node: Node, series: list[Dataset]) -> list[dict[str, str]]:
     return [row for row in node.series() if row["series"] == series[0].SeriesInstanceUID]
 
 
+def test_images_in_the_spool_are_for_the_service_alone(node: Node) -> None:
+    files = [path for path in node.settings.spool.rglob("*") if path.is_file()]
+    assert files
+    assert {path.stat().st_mode & 0o077 for path in [*files, *node.settings.spool.rglob("*")]} == {0}
+
+
 def test_a_broken_rules_file_stops_the_start_with_file_line_and_cure_and_nothing_else(
     node: Node, tmp_path: Path
 ) -> None:

@@ -162,6 +162,13 @@ def test_a_delivery_in_the_hands_of_a_dead_sender_is_sent_again(ledger: Ledger) 
     assert len(ledger.start_deliveries("pacs", SOON + timedelta(seconds=1), SOON, 10)) == 1
 
 
+def test_a_new_dispatcher_sends_at_once_what_the_last_one_was_sending(ledger: Ledger) -> None:
+    reported(ledger, a_job(), "1.1")
+    assert len(ledger.start_deliveries("pacs", NOW, SOON, 10)) == 1
+    ledger.give_deliveries_back(NOW)
+    assert len(ledger.start_deliveries("pacs", NOW, SOON, 10)) == 1
+
+
 def test_a_dead_delivery_stays_until_a_person_requeues_its_job(ledger: Ledger) -> None:
     reported(ledger, a_job(), "1.1")
     (delivery,) = ledger.start_deliveries("pacs", NOW, SOON, 10)
