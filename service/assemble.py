@@ -8,7 +8,7 @@ import structlog
 
 from service.core.completeness import Arrival, Evidence, Patience, evidence
 from service.core.entities import Instance, Reason, Refusal, Stack, StackRecord
-from service.core.errors import Broken
+from service.core.errors import Broken, TryAgain, whereabouts
 from service.core.geometry import plane_name
 from service.core.identity import instance_set
 from service.core.stacking import Part, split
@@ -17,7 +17,6 @@ from service.edge.part10 import read_instance
 from service.edge.records import keep_stack
 from service.edge.spool import InstanceName, Spool
 
-_CLOCK_GRAIN_SECONDS = 1.0  # a folder's time of change is coarse: within it, look again
 _MAY_STILL_FILL = {Reason.HOLE, Reason.IRREGULAR_SPACING, Reason.TOO_FEW_SLICES}
 
 
@@ -28,22 +27,24 @@ class ArrivingSeries:
         self.names: set[InstanceName] = set()
         self.instances: dict[str, Instance] = {}
         self.last_at = datetime.min.replace(tzinfo=UTC)
-        self._parts: tuple[int, tuple[Part, ...]] = (0, ())
+        self.unreadable: set[str] = set()
+        self._parts: tuple[Part, ...] = ()
+
+    def add(self, name: InstanceName, instance: Instance, arrived_at: datetime) -> None:
+        """One more instance."""
+        self.names.add(name)
+        self.instances[name.sop_instance_uid] = instance
+        self.last_at = max(self.last_at, arrived_at)
+        self._parts = ()
 
     def parts(self) -> tuple[Part, ...]:
         """The stacks and refusals of what is here, worked out once per arrival."""
-        if self._parts[0] != len(self.instances):
-            self._parts = (len(self.instances), self._split())
-        return self._parts[1]
-
-    def _split(self) -> tuple[Part, ...]:
         instances = tuple(self.instances.values())
-        try:
-            return split(instances)
-        except Exception as error:  # one Series that we cannot take apart must not hold up the others
-            structlog.get_logger().exception("assembling failed", series=instances[0].series_instance_uid)
-            sentence = f"an error of this node, to be reported: {type(error).__name__}: {error}"
-            return (Refusal(instances, Reason.ASSEMBLING_FAILED, sentence),)
+        if self.unreadable:
+            sentence = f"{len(self.unreadable)} more cannot be read and lie in held/: send them again"
+            return (Refusal(instances, Reason.UNREADABLE, sentence),)
+        self._parts = self._parts or _split(instances)
+        return self._parts
 
 
 class Assembler:
@@ -54,18 +55,19 @@ class Assembler:
         self._ledger = ledger
         self._patience = patience
         self._closed: dict[str, str] = {}
-        self._looked_at = 0.0
+        self._seen_at = 0
+        self._look_again = True
         self._arriving: dict[str, ArrivingSeries] = defaultdict(ArrivingSeries)
         self._log = structlog.get_logger()
 
     def tick(self, now: datetime) -> None:
-        """Read what is new, and close what is whole."""
-        changed_at = self._spool.incoming_changed_at()
-        if changed_at + _CLOCK_GRAIN_SECONDS >= self._looked_at:
-            self._looked_at = now.timestamp()
-            self._look()
+        """Read what is new, and close what is whole; a Series that fails holds up no other."""
+        self._look_if_changed()
         for uid in list(self._arriving):
-            self._close_if_whole(uid, now)
+            try:
+                self._close_if_whole(uid, now)
+            except Exception as error:  # the next tick tries again
+                self._log.error("series not closed", series=uid, reason=whereabouts(error))
 
     def recover(self) -> None:
         """Open again every Series of which a stack's record is gone, so that it is made again."""
@@ -73,37 +75,50 @@ class Assembler:
             if not self._spool.stack(stack_id).exists():
                 self._ledger.reopen_series(uid)
 
-    def _look(self) -> None:
-        self._closed = self._ledger.closed_series()
-        for uid, names in _by_series(self._spool.arrivals()).items():
-            if self._is_closed(uid, names):
-                self._arriving.pop(uid, None)
-                continue
-            self._read(self._arriving[uid], names)
+    def _look_if_changed(self) -> None:
+        """Look when incoming/ changed, and once more after that: its time of change is coarse."""
+        changed_at = self._spool.incoming_changed_at()
+        if changed_at == self._seen_at and not self._look_again and not self._ledger.has_reopened():
+            return
+        self._look_again = True
+        complete = self._look()
+        self._look_again = not complete or changed_at != self._seen_at
+        self._seen_at = changed_at
 
-    def open_series(self) -> dict[str, int]:
-        """Series Instance UID -> instances, of every Series that may still grow."""
-        return {uid: len(series.instances) for uid, series in self._arriving.items()}
+    def _look(self) -> bool:
+        """False when something could not be read just now."""
+        self._closed = self._ledger.closed_series()
+        readings = [self._look_at(uid, names) for uid, names in _by_series(self._spool.arrivals()).items()]
+        return all(readings)
+
+    def _look_at(self, uid: str, names: set[InstanceName]) -> bool:
+        if self._is_closed(uid, names):
+            self._arriving.pop(uid, None)
+            return True
+        return self._read(self._arriving[uid], names)
 
     def _is_closed(self, uid: str, names: set[InstanceName]) -> bool:
         return self._closed.get(uid) == instance_set(name.sop_instance_uid for name in names)
 
-    def _read(self, series: ArrivingSeries, names: Iterable[InstanceName]) -> None:
+    def _read(self, series: ArrivingSeries, names: Iterable[InstanceName]) -> bool:
+        """False when an instance could not be read just now."""
+        complete = True
         for name in sorted(set(names) - series.names):
-            path = self._spool.incoming(name)
             try:
-                series.instances[name.sop_instance_uid] = read_instance(path)
+                series.add(name, read_instance(self._spool.incoming(name)), self._spool.arrived_at(name))
             except Broken as error:
-                self._spool.hold(path)
+                self._spool.hold_unreadable(name)
                 self._log.error("instance held", sop_instance=name.sop_instance_uid, reason=str(error))
-                continue
-            series.names.add(name)
-            series.last_at = max(series.last_at, datetime.fromtimestamp(path.stat().st_mtime, UTC))
+            except (TryAgain, OSError) as error:
+                complete = False
+                self._log.warning("instance not read", sop_instance=name.sop_instance_uid, reason=type(error).__name__)
+        return complete
 
     def _close_if_whole(self, uid: str, now: datetime) -> None:
         series = self._arriving[uid]
         if not series.instances:
             return
+        series.unreadable = self._spool.unreadable(uid) - set(series.instances)
         found = evidence(self._arrival(series), now, self._patience)
         if found is None:
             return
@@ -123,6 +138,14 @@ class Assembler:
             part.reason for part in series.parts() if not isinstance(part, Stack)
         )
         return Arrival(series.last_at, released, gapless)
+
+
+def _split(instances: tuple[Instance, ...]) -> tuple[Part, ...]:
+    try:
+        return split(instances)
+    except Exception as error:  # one Series that we cannot take apart must not hold up the others
+        sentence = f"an error of this node, to be reported: {whereabouts(error)}"
+        return (Refusal(instances, Reason.ASSEMBLING_FAILED, sentence),)
 
 
 def _by_series(names: Iterable[InstanceName]) -> dict[str, set[InstanceName]]:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from service import __version__
 from service.commands import inspect
@@ -39,10 +40,11 @@ def serve(config: ConfigOption = DEFAULT_CONFIG) -> None:
 def init(folder: Path) -> None:
     """Write a commented configuration with safe defaults into FOLDER."""
     folder.mkdir(parents=True, exist_ok=True)
-    for template in sorted(TEMPLATES.glob("*.yaml")):
-        target = folder / template.name
+    targets = {template: folder / template.name for template in sorted(TEMPLATES.glob("*.yaml"))}
+    for target in targets.values():
         if target.exists():
             raise Broken(f"{target} exists and is left as it is: choose another folder")
+    for template, target in targets.items():
         target.write_text(template.read_text(encoding="utf-8"), encoding="utf-8")
     typer.echo(
         f"Configuration written to {folder}. Name the senders in node.yaml, then: isocenter doctor --config {folder}"
@@ -155,7 +157,7 @@ def version() -> None:
 def _become(command: str, *arguments: str) -> NoReturn:
     """Go on as a command that loads what the other commands need not load."""
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", f"service.commands.{command}", *arguments])
+    os.execv(sys.executable, [sys.executable, "-P", "-m", f"service.commands.{command}", *arguments])
 
 
 def _print_json(value: object) -> None:
@@ -168,7 +170,7 @@ def _print_table(title: str, rows: Iterable[Mapping[str, Any]]) -> None:
     for name in listed[0] if listed else ():
         table.add_column(name.replace("_", " "), overflow="fold")
     for row in listed:
-        table.add_row(*(_words(value) for value in row.values()))
+        table.add_row(*(Text(_words(value)) for value in row.values()))
     Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 

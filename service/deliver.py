@@ -7,7 +7,7 @@ from pathlib import Path
 
 import structlog
 
-from service.core.errors import IsocenterError
+from service.core.errors import IsocenterError, whereabouts
 from service.core.jobs import Delivery, DeliveryState, Verdict, judge, wait
 from service.edge.ledger import Ledger
 from service.edge.spool import Spool
@@ -41,8 +41,8 @@ class Sender:
                 self._settle(delivery, judge(status, delivery.attempts))
         except IsocenterError as error:
             self._give_back(list(waiting.values()), str(error))
-        except OSError as error:
-            self._give_back(list(waiting.values()), f"outbox/ cannot be read: {error}")
+        except Exception as error:  # whatever the library raises in mid-send: what is left is sent again
+            self._give_back(list(waiting.values()), whereabouts(error))
 
     def _give_back(self, waiting: Sequence[Delivery], seen: str) -> None:
         for delivery in waiting:

@@ -19,11 +19,11 @@ class Receiver:
 
     def admit(self, reception: Reception) -> int:
         """The C-STORE status: 0x0000 once the instance survives a power cut, 0xA700 when the disk cannot take it."""
-        naming, association = reception.naming, reception.sender.association
+        naming, association = reception.naming, reception.provenance.association
         name = InstanceName(naming.series_instance_uid, naming.sop_instance_uid)
         try:
             self._require_room()
-            meta = encode_meta(naming, reception.transfer_syntax_uid, reception.sender)
+            meta = encode_meta(naming, reception.transfer_syntax_uid, reception.provenance)
             admission = self._spool.admit(name, meta, reception.data_set)
         except TryAgain as error:
             self._log.error("instance refused", association=association, reason=str(error))

@@ -8,7 +8,7 @@ import structlog
 
 from models.registry import Package
 from service.core.entities import Instance, StackRecord
-from service.core.errors import Broken, TryAgain
+from service.core.errors import Broken, TryAgain, whereabouts
 from service.core.identity import job_id
 from service.core.jobs import Job, State
 from service.core.routing import Match, Rule, match
@@ -86,6 +86,8 @@ def tick(spool: Spool, ledger: Ledger, router: Router, now: datetime) -> None:
         except Broken as error:
             ledger.decide(stack_id, f"not routed: {error}", [])
             log.warning("stack not routed", series=series, stack=stack_id, reason=str(error))
+        except Exception as error:  # the next tick tries again
+            log.error("stack not routed", series=series, stack=stack_id, reason=whereabouts(error))  # noqa: TRY400
 
 
 def _route(spool: Spool, ledger: Ledger, router: Router, stack_id: str, now: datetime) -> list[str]:

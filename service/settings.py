@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from service.core.completeness import Patience
@@ -17,10 +17,10 @@ from service.core.routing import Rule
 
 AeTitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[\x21-\x5b\x5d-\x7e][\x20-\x5b\x5d-\x7e]*$")]
 _HERE = Path(__file__).parent
-TEMPLATES = next(folder for folder in (_HERE.parent / "config", _HERE / "config") if folder.is_dir())
+TEMPLATES = next(folder for folder in (_HERE / "config", _HERE.parent / "config") if (folder / "node.yaml").is_file())
 
 Port = Annotated[int, Field(ge=1, le=65535)]
-Seconds = Annotated[float, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=0, le=86400)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -43,7 +43,7 @@ class Receiving(_Text):
     port: Port = 11112
     peers: tuple[Peer, ...] = ()
     maximum_associations: int = Field(default=40, ge=1)
-    idle_seconds: Seconds = 60
+    idle_seconds: float = Field(default=60, gt=0, le=86400)
     refuse_below_free: Share = 0.1
 
 
@@ -66,14 +66,14 @@ class Inferring(_Text):
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     packages: tuple[Path, ...] = ()
-    deadline_seconds: float = Field(default=900, gt=0)
+    deadline_seconds: float = Field(default=900, gt=0, le=86400)
     phantom_models_may_answer_for_patients: bool = False
 
 
 class Keeping(_Text):
     """Housekeeping."""
 
-    days: float = Field(default=7, gt=0)
+    days: float = Field(default=7, gt=0, le=36500)
 
 
 class Node(_Text):
@@ -101,6 +101,14 @@ class Destinations(_Text):
 
     destinations: tuple[Destination, ...] = ()
 
+    @model_validator(mode="after")
+    def _names_differ(self) -> "Destinations":
+        names = [destination.name for destination in self.destinations]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two destinations are named {', '.join(twice)}: rename one")
+        return self
+
 
 class Rules(_Text):
     """rules.yaml"""
@@ -124,7 +132,10 @@ class Settings(_Text):
     @property
     def ledger_url(self) -> str:
         """The ledger's SQLAlchemy URL."""
-        return self.node.ledger or f"sqlite:///{self.spool.parent / 'ledger.sqlite3'}"
+        name = self.node.ledger.removeprefix("sqlite:///")
+        if name == self.node.ledger != "":
+            return self.node.ledger
+        return f"sqlite:///{self.folder / name if name else self.spool.parent / 'ledger.sqlite3'}"
 
     @property
     def package_folders(self) -> tuple[Path, ...]:
@@ -172,13 +183,30 @@ def _read(path: Path, kind: type[Content]) -> Content:
     try:
         text = path.read_text(encoding="utf-8")
         root = yaml.compose(text, yaml.SafeLoader)
-        return kind.model_validate(yaml.safe_load(text) or {})
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from error
+        _require_keys_once(path, root)
+        written = yaml.safe_load(text) or {}
+        if isinstance(written, dict):  # a section whose every line is a comment is one of defaults
+            written = {key: value for key, value in written.items() if value is not None}
+        return kind.model_validate(written)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read as UTF-8 text: {error}") from error
     except yaml.YAMLError as error:
         raise ConfigurationError(f"{path}{_yaml_place(error)}") from error
     except ValidationError as error:
         raise ConfigurationError("\n".join(_sentences(path, root, kind, error))) from error
+
+
+def _require_keys_once(path: Path, node: yaml.Node | None) -> None:
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if key.value in seen:
+                raise ConfigurationError(f"{path}:{key.start_mark.line + 1}: {key.value} is written twice: remove one")
+            seen.add(key.value)
+            _require_keys_once(path, value)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            _require_keys_once(path, value)
 
 
 def _yaml_place(error: yaml.YAMLError) -> str:

@@ -60,6 +60,7 @@ class Recipe(Text):
     warm_up: int = Field(default=100, ge=0)
     average_decay: float = Field(default=0.995, ge=0, lt=1)  # of the running average of the weights
     validate_every: int = Field(ge=1)
+    patience: int | None = Field(default=None, ge=1)  # validations without a better one after which training stops
     foreground: float = Field(default=0.5, ge=0, le=1)  # share of the patches that are centred on a structure
 
 

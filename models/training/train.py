@@ -23,7 +23,7 @@ def train(folder: Path, source: Path | None, run: Path, device: str) -> Package:
     examples = _examples(package, recipe, source)
     run.mkdir(parents=True, exist_ok=True)
     print(f"{len(examples.training)} cases to train on, {len(examples.validation)} to choose by", flush=True)
-    _keep_best(Trainer(package.manifest, recipe, examples, device), package.manifest, run)
+    _keep_best(Trainer(package.manifest, recipe, examples, device), package.manifest, run, recipe.patience)
     return publish(package, run / BEST)
 
 
@@ -45,8 +45,8 @@ def _examples(package: Package, recipe: Recipe, source: Path | None) -> Examples
     return Examples([example(name) for name in split.training], [example(name) for name in split.validation])
 
 
-def _keep_best(trainer: Trainer, manifest: Manifest, run: Path) -> None:
-    best = -1.0
+def _keep_best(trainer: Trainer, manifest: Manifest, run: Path, patience: int | None) -> None:
+    best, worse = -1.0, 0
     with (run / LOG).open("w", newline="", encoding="utf-8") as file:
         log = csv.writer(file)
         log.writerow(["iteration", "seconds", "loss", *(label.name for label in manifest.labels)])
@@ -56,8 +56,12 @@ def _keep_best(trainer: Trainer, manifest: Manifest, run: Path) -> None:
             print(_sentence(progress), flush=True)
             safetensors.save(trainer.weights, run / LAST)
             if progress.mean_dice > best:
-                best = progress.mean_dice
+                best, worse = progress.mean_dice, 0
                 shutil.copyfile(run / LAST, run / BEST)
+                continue
+            worse += 1
+            if worse == patience:
+                return
 
 
 def _sentence(progress: Progress) -> str:

@@ -79,7 +79,7 @@ def _embedded(folder: Path, *, port: int) -> Iterator[Archive]:
     folder.mkdir(parents=True, exist_ok=True)
 
     def keep(reception: Reception) -> int:
-        meta = encode_meta(reception.naming, reception.transfer_syntax_uid, reception.sender)
+        meta = encode_meta(reception.naming, reception.transfer_syntax_uid, reception.provenance)
         path = folder / f"{reception.naming.sop_instance_uid}.dcm"
         path.write_bytes(meta + reception.data_set)
         return SUCCESS

@@ -17,6 +17,7 @@ import yaml
 from pydicom.dataset import Dataset
 from pydicom.uid import SegmentationStorage
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from models.findings import Findings
@@ -36,12 +37,13 @@ from service.edge.pixels import read_volume
 from service.edge.records import read_findings, read_stack, stack_paths
 from service.edge.spool import Spool
 from service.edge.storage_scu import Remote, echo, store
-from service.edge.tables import events, jobs, series, stacks
+from service.edge.tables import jobs, series, stacks
 from service.settings import Settings, load
 
 SEED = 7
 SHAPE, SPACING_MM = (72, 128, 128), (3.0, 3.0, 3.0)
 _CALLING = "DEMO"
+_MARK = ".isocenter-demo"
 _WINDOW = {"CT": Window(-160.0, 240.0)}
 _START_SECONDS, _WORK_SECONDS, _STOP_SECONDS = 60.0, 600.0, 30.0
 _ENDED = {State.DELIVERED, State.DECLINED, State.FAILED}
@@ -60,14 +62,22 @@ class Study:
 def main() -> None:
     """`python -m service.commands.demo <output folder> [<DICOM folder>]`; exit code 1 when nothing was delivered."""
     output = Path(sys.argv[1]).absolute()
-    shutil.rmtree(output / "node", ignore_errors=True)
-    output.mkdir(parents=True, exist_ok=True)
     try:
+        _clear(output / "node")
         delivered = run(output, Path(sys.argv[2]) if len(sys.argv) > 2 else None)
     except IsocenterError as error:
         console.print(f"[red]{error}[/red]")
         sys.exit(1)
     sys.exit(0 if delivered else 1)
+
+
+def _clear(work: Path) -> None:
+    """Remove what an earlier demo left; never a folder that no demo made."""
+    if work.exists() and not (work / _MARK).exists():
+        raise Broken(f"{work} was not made by a demo: name another folder with --output")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    (work / _MARK).touch()
 
 
 def run(output: Path, images: Path | None) -> bool:
@@ -171,13 +181,12 @@ def _send(settings: Settings, study: Study) -> None:
 def _follow(settings: Settings) -> None:
     """Print every change as it happens, until every Series is routed and every job has ended."""
     deadline = time.monotonic() + _WORK_SECONDS
-    told = 0
+    told = 0  # the last event
     with opened(settings.ledger_url) as ledger:
         while time.monotonic() < deadline:
-            happened = ledger.rows(events)
-            for event in happened[told:]:
+            for event in ledger.events_after(told):
                 console.print(_sentence(event))
-            told = len(happened)
+                told = event["event_id"]
             if _is_over(ledger, Spool(settings.spool)):
                 return
             time.sleep(0.3)
@@ -188,7 +197,8 @@ def _sentence(event: Mapping[str, object]) -> str:
     subject = str(event["subject"]).rsplit("/", 1)
     where = f" to {subject[1]}" if len(subject) > 1 else ""
     after = f" -> {event['after']}" if event["after"] else ""
-    return f"  {event['at']:%H:%M:%S}  {subject[0][:12]}  {event['event']}{where}{after}  [dim]{event['reason']}[/dim]"
+    reason = escape(str(event["reason"]))
+    return f"  {event['at']:%H:%M:%S}  {subject[0][:12]}  {event['event']}{where}{after}  [dim]{reason}[/dim]"
 
 
 def _is_over(ledger: Ledger, spool: Spool) -> bool:
@@ -221,7 +231,8 @@ def _series_table(ledger: Ledger) -> Table:
     for row in ledger.rows(stacks):
         uid = row["series_instance_uid"]
         outcome = row["decision"] or f"not analysed: {row['reason']}"
-        table.add_row(f"...{uid[-12:]}", described[uid], str(row["instances"]), row["geometry"] or "none", outcome)
+        cells = (f"...{uid[-12:]}", described[uid], str(row["instances"]), row["geometry"] or "none", outcome)
+        table.add_row(*map(escape, cells))
     return table
 
 
@@ -246,7 +257,7 @@ def _stage_seconds(ledger: Ledger, job_id: str) -> dict[str, float]:
     names = {"START": "waiting", "DONE": "", "DELIVER": "delivering"}
     seconds: dict[str, float] = {}
     before: datetime | None = None
-    for event in (event for event in ledger.rows(events) if event["subject"] == job_id):
+    for event in (event for event in ledger.events_of(job_id) if event["subject"] == job_id):
         if before and event["event"] in names:
             name = names[event["event"]] or str(event["before"]).lower()
             seconds[name] = seconds.get(name, 0.0) + (event["at"] - before).total_seconds()

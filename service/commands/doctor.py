@@ -15,6 +15,7 @@ from service.edge.ledger import opened
 from service.edge.spool import Spool
 from service.edge.storage_scu import Remote, echo
 from service.roles.dispatcher import remote_for, router_for
+from service.roles.life import OWNER_ONLY
 from service.settings import Settings, load
 
 _FLUSHES = 20
@@ -81,12 +82,12 @@ def _port(settings: Settings) -> str:
 
 def _port_is_ours(settings: Settings) -> str:
     receiving = settings.node.receiving
-    if not receiving.peers:
-        raise _Unfit(f"port {receiving.port} is taken; stop what uses it or choose another in node.yaml")
     host = "127.0.0.1" if receiving.bind == "0.0.0.0" else receiving.bind
     try:
-        echo(Remote(receiving.peers[0].ae_title, receiving.ae_title, host, receiving.port))
+        echo(Remote("DOCTOR", receiving.ae_title, host, receiving.port))
     except IsocenterError as error:
+        if "alling AE" in str(error):  # it knows its own title, and not ours: that is the node
+            return f"this node answers on port {receiving.port}"
         raise _Unfit(f"port {receiving.port} is taken, and not by this node ({error})") from error
     return f"this node answers C-ECHO on port {receiving.port}"
 
@@ -100,9 +101,10 @@ def _spool(settings: Settings) -> str:
 
 
 def _flush(settings: Settings) -> str:
-    probe = settings.spool / "tmp" / f"flush_{os.getpid()}"
+    probe, twin = (settings.spool / "tmp" / f"{name}_{os.getpid()}" for name in ("flush", "link"))
     try:
         with probe.open("wb", buffering=0) as stream:
+            os.link(probe, twin)  # as an instance is put in its place
             began = time.perf_counter()
             for _ in range(_FLUSHES):
                 stream.write(b"\0" * 4096)
@@ -110,6 +112,7 @@ def _flush(settings: Settings) -> str:
             seconds = (time.perf_counter() - began) / _FLUSHES
     finally:
         probe.unlink(missing_ok=True)
+        twin.unlink(missing_ok=True)
     if seconds < _LYING_DISK_SECONDS:
         raise _Unfit(f"a flush takes {seconds * 1e6:.0f} us: this disk keeps nothing; put the spool on another one")
     return f"{seconds * 1e3:.2f} ms"
@@ -117,6 +120,11 @@ def _flush(settings: Settings) -> str:
 
 def _ledger(settings: Settings) -> str:
     with opened(settings.ledger_url) as ledger:
+        lost = ledger.waiting_for() - {destination.name for destination in settings.destinations}
+        if lost:
+            raise _Unfit(
+                f"results wait for {', '.join(sorted(lost))}, which destinations.yaml does not have: add it again"
+            )
         return f"{len(ledger.closed_series())} Series recorded"
 
 
@@ -134,6 +142,7 @@ def _destination(remote: Remote) -> str:
 
 def main() -> None:
     """`python -m service.commands.doctor <configuration folder>`; exit code 1 when anything is not well."""
+    os.umask(OWNER_ONLY)
     unfit = 0
     for line in examine(Path(sys.argv[1])):
         unfit += not line.well

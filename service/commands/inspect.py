@@ -9,13 +9,13 @@ from typing import Any
 
 from service.assemble import describe, record_of
 from service.core.entities import Instance, Refusal
-from service.core.errors import Broken
+from service.core.errors import Broken, TryAgain
 from service.core.jobs import State
 from service.core.stacking import split
 from service.edge.ledger import Ledger, opened
 from service.edge.part10 import read_instance
 from service.edge.spool import Spool
-from service.edge.tables import deliveries, events, jobs, series, stacks
+from service.edge.tables import deliveries, jobs, series
 from service.roles.dispatcher import router_for
 from service.route import Decision, Router
 from service.settings import Settings
@@ -40,8 +40,8 @@ def status(settings: Settings) -> Status:
     with opened(settings.ledger_url) as ledger:
         return Status(
             series=list(_series_rows(ledger)),
-            jobs=_counts(ledger.rows(jobs)),
-            deliveries=_counts(ledger.rows(deliveries)),
+            jobs=ledger.counts(jobs),
+            deliveries=ledger.counts(deliveries),
             free_share=Spool(settings.spool).free_share(),
         )
 
@@ -62,21 +62,29 @@ def job_rows(settings: Settings) -> Rows:
 def event_rows(settings: Settings, subject: str) -> Rows:
     """What happened to a job, a Series or a delivery, oldest first."""
     with opened(settings.ledger_url) as ledger:
-        return [row for row in ledger.rows(events, newest=100_000) if row["subject"].startswith(subject)]
+        return ledger.events_of(subject)
 
 
 def requeue(settings: Settings, job_id: str, now: datetime) -> State:
-    """Start a failed or declined job again. Raises Broken when there is nothing to start."""
+    """Have a job's dead deliveries tried again where their files are there, else start the job again.
+
+    Raises Broken when there is nothing to start.
+    """
+    outbox = Spool(settings.spool).outbox(job_id)
     with opened(settings.ledger_url) as ledger:
+        dead = ledger.dead_deliveries(job_id)
+        if dead and all((outbox / f"{uid}.dcm").is_file() for uid in dead):
+            ledger.revive_deliveries(job_id, now)
+            return State.REPORTED
         return ledger.requeue(job_id, now)
 
 
 def _series_rows(ledger: Ledger) -> Iterator[dict[str, Any]]:
+    closed = ledger.rows(series)
     by_series: dict[str, Rows] = defaultdict(list)
-    for row in ledger.rows(stacks):
-        if not row["superseded"]:
-            by_series[row["series_instance_uid"]].append(row)
-    for row in ledger.rows(series):
+    for row in ledger.stacks_of([row["series_instance_uid"] for row in closed]):
+        by_series[row["series_instance_uid"]].append(row)
+    for row in closed:
         for part in by_series[row["series_instance_uid"]]:
             yield {
                 "series": row["series_instance_uid"],
@@ -87,13 +95,6 @@ def _series_rows(ledger: Ledger) -> Iterator[dict[str, Any]]:
                 "geometry": " ".join(filter(None, (part["geometry"], part["split_by"]))) or part["reason"],
                 "decision": part["decision"] or ("waits for routing" if part["geometry"] else "not analysed"),
             }
-
-
-def _counts(rows: Rows) -> dict[str, int]:
-    counts: dict[str, int] = defaultdict(int)
-    for row in rows:
-        counts[row["state"]] += 1
-    return dict(counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,7 @@ def explain(settings: Settings, path: Path) -> Iterator[Explanation]:
     for file in sorted(p for p in ([path] if path.is_file() else path.rglob("*")) if p.is_file()):
         try:
             instance = read_instance(file)
-        except Broken:
+        except (Broken, TryAgain):
             continue  # a folder may hold anything beside images
         by_series[instance.series_instance_uid][instance.sop_instance_uid] = instance
     if not by_series:

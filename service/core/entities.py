@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from models.volume import Grid
-from service.core.identity import instance_set
+from service.core.identity import digest, instance_set
 
 Triple = tuple[float, float, float]
 
@@ -70,6 +70,7 @@ class Reason(StrEnum):
     NO_GEOMETRY = "no geometry"
     MULTI_FRAME = "multi-frame"
     PIXELS_MISSING = "pixels missing"
+    UNREADABLE = "unreadable instances"
     SEVERAL_PATIENTS = "several patients"
     SEVERAL_STUDIES = "several studies"
     BAD_ORIENTATION = "bad orientation"
@@ -92,8 +93,8 @@ class Refusal:
 
     @property
     def stack_id(self) -> str:
-        """The name of this set of instances."""
-        return instance_set(instance.sop_instance_uid for instance in self.instances)
+        """The name of these instances of this Series."""
+        return _stack_id(self.instances)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,8 +107,8 @@ class Stack:
 
     @property
     def stack_id(self) -> str:
-        """The name of this set of instances."""
-        return instance_set(instance.sop_instance_uid for instance in self.instances)
+        """The name of these instances of this Series."""
+        return _stack_id(self.instances)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,6 +124,10 @@ class StackRecord:
     modality: str
     phantom: bool
     received_at: datetime  # when the last of its instances arrived
+
+
+def _stack_id(instances: Sequence[Instance]) -> str:
+    return digest((instances[0].series_instance_uid, instance_set(instance.sop_instance_uid for instance in instances)))
 
 
 def consensus(instances: Sequence[Instance], keyword: str) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 IsocenterError
 ├── TryAgain       the same step may succeed later: it is repeated, with back-off
+│   └── NoRoom         the disk cannot take it now: repeated for as long as that lasts
 ├── Unsuitable     the input is not for this: it is declined, and the reason is shown
 │   └── NotAVolume     the frames do not form a volume; carries the named reason
 └── Broken         a person has to look: it is held, and the reason is shown
@@ -16,6 +17,10 @@ class IsocenterError(Exception):
 
 class TryAgain(IsocenterError):  # noqa: N818 - named after what is done next
     """The same step may succeed later."""
+
+
+class NoRoom(TryAgain):
+    """The disk cannot take it now."""
 
 
 class Unsuitable(IsocenterError):  # noqa: N818
@@ -43,3 +48,14 @@ class ConfigurationError(Broken):
 
 class Unproven(Broken):
     """A derived object, read back from its bytes, does not say what it should."""
+
+
+def whereabouts(error: BaseException) -> str:
+    """An unknown error's type and the last places it came through; its own words may quote a patient's data."""
+    places: list[str] = []
+    trace = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        places.append(f"{'/'.join(code.co_filename.split('/')[-2:])}:{trace.tb_lineno}")
+        trace = trace.tb_next
+    return f"{type(error).__name__} at {' > '.join(places[-3:])}"

@@ -95,7 +95,7 @@ def _require_even(gaps: Vector, height: Vector) -> None:
         return
     steps = np.rint(gaps / usual)
     regular = np.abs(gaps - steps * usual) <= tolerance * np.maximum(steps, 1)
-    if regular.all() and np.mean(steps == 1) >= HOLE_SHARE:
+    if regular.all() and steps.min() >= 1 < steps.max() and np.mean(steps == 1) >= HOLE_SHARE:
         raise NotAVolume(Reason.HOLE, _describe_holes(steps, height, usual))
     raise NotAVolume(
         Reason.IRREGULAR_SPACING, f"gaps between slices range from {gaps.min():.3f} to {gaps.max():.3f} mm"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from service.core.errors import Broken, TryAgain, Unsuitable
+from service.core.errors import Broken, NoRoom, TryAgain, Unsuitable
 
 
 class State(StrEnum):
@@ -42,11 +42,13 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.INFERRING, Event.DECLINE): State.DECLINED,
     (State.INFERRING, Event.FAIL): State.FAILED,
     (State.INFERRED, Event.START): State.REPORTING,
+    (State.INFERRED, Event.DECLINE): State.DECLINED,
     (State.REPORTING, Event.DONE): State.REPORTED,
     (State.REPORTING, Event.RETRY): State.INFERRED,
     (State.REPORTING, Event.DECLINE): State.DECLINED,
     (State.REPORTING, Event.FAIL): State.FAILED,
     (State.REPORTED, Event.DELIVER): State.DELIVERED,
+    (State.REPORTED, Event.REQUEUE): State.QUEUED,  # its objects are gone from outbox/
     (State.FAILED, Event.REQUEUE): State.QUEUED,
     (State.DECLINED, Event.REQUEUE): State.QUEUED,
 }
@@ -61,13 +63,14 @@ def after(state: State, event: Event) -> State:
 
 
 MOST_ATTEMPTS = 3  # of one step of a job
+MOST_LAPSES = 5  # leases that expired: a job that takes its worker down each time is given up
 
 
 def outcome(error: Exception, attempts: int) -> Event:
     """What an error in a step means for its job; `attempts` are those before this one. Unknown means FAIL, visibly."""
     if isinstance(error, Unsuitable):
         return Event.DECLINE
-    if isinstance(error, TryAgain) and attempts + 1 < MOST_ATTEMPTS:
+    if isinstance(error, NoRoom) or (isinstance(error, TryAgain) and attempts + 1 < MOST_ATTEMPTS):
         return Event.RETRY
     return Event.FAIL
 
@@ -125,7 +128,12 @@ REFUSALS = {"content": 2, "processing": 3}  # counted attempts after which an ob
 _BUSY = range(0xA700, 0xA800)
 _STORED = {0x0000, 0x0111, 0xB000, 0xB006, 0xB007}  # 0111: it has this SOP Instance already
 _CONTENT = (range(0xA900, 0xAA00), range(0xC000, 0xD000))
-_NEVER = {0x0122, 0x0124}  # SOP Class not supported; not authorised
+UNREADABLE = -1  # in place of a status: the object's file is gone or damaged
+_NEVER = {
+    UNREADABLE: "its file is gone from outbox/ or damaged: requeue the job",
+    0x0122: "status 0x0122: this SOP Class is not accepted there",
+    0x0124: "status 0x0124: not authorised there",
+}
 
 
 def judge(status: int | None, attempts: int) -> Verdict:
@@ -135,13 +143,13 @@ def judge(status: int | None, attempts: int) -> Verdict:
     """
     if status is None:
         return Verdict(DeliveryState.WAITING, False, "no answer: it may have been stored, and is sent again")
+    if status in _NEVER:
+        return Verdict(DeliveryState.DEAD, True, _NEVER[status])
     seen = f"status 0x{status:04X}"
     if status in _STORED:
         return Verdict(DeliveryState.SENT, True, seen)
     if status in _BUSY:
         return Verdict(DeliveryState.WAITING, False, f"{seen}: out of resources")
-    if status in _NEVER:
-        return Verdict(DeliveryState.DEAD, True, f"{seen}: not allowed there")
     most = REFUSALS["content" if any(status in span for span in _CONTENT) else "processing"]
     return Verdict(DeliveryState.WAITING if attempts + 1 < most else DeliveryState.DEAD, True, seen)
 

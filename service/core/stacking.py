@@ -10,13 +10,9 @@ from service.core.entities import Instance, Plane, Reason, Refusal, Stack
 from service.core.errors import NotAVolume
 from service.core.geometry import ORIENTATION_TOLERANCE, SAME_POSITION_MM, arrange, heights
 
-RESULT_CLASSES = {
-    "1.2.840.10008.5.1.4.1.1.66": "registration or raw data",
-    "1.2.840.10008.5.1.4.1.1.88": "structured report",
-    "1.2.840.10008.5.1.4.1.1.104": "encapsulated document",
-    "1.2.840.10008.5.1.4.1.1.11": "presentation state",
-    "1.2.840.10008.5.1.4.1.1.481": "radiotherapy object",
-}
+# Roots of SOP Classes that hold no image of a patient: raw data, segmentations and registrations; structured reports;
+# encapsulated documents; presentation states; radiotherapy objects.
+RESULT_CLASSES = tuple(f"1.2.840.10008.5.1.4.1.1.{root}" for root in ("66", "88", "104", "11", "481"))
 
 # Attributes that tell frames of one position apart, the most specific first.
 SPLITTING = (

@@ -4,11 +4,11 @@ Lose it and compute is lost, not data: everything in it is decided again from th
 """
 
 import json
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,13 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy.engine import Connection, Engine, Row
 
-from service.core.errors import Broken, TryAgain
-from service.core.jobs import ACTIVE, Delivery, DeliveryState, Event, Job, State, Verdict, after
+from service.core.errors import Broken, ConfigurationError, TryAgain
+from service.core.jobs import ACTIVE, MOST_LAPSES, Delivery, DeliveryState, Event, Job, State, Verdict, after, wait
 from service.edge.tables import deliveries, events, jobs, series, stacks
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
-_BUSY_SECONDS = 30
+_BUSY_SECONDS = 10  # less than a lease: a worker that waits for the database does not lose its job
+_LAPSE_WAIT = 5  # tries of back-off that a job waits for after its lease expired, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,30 @@ class StackRow:
     split_by: str
     geometry: str
     reason: str
+
+
+_SUPERSEDED = "a later arrival changed the stack: a new job has it"
+
+
+class Standing(StrEnum):
+    """Whether a stack is still what its Series consists of."""
+
+    STANDS = "STANDS"
+    SUPERSEDED = "SUPERSEDED"  # a late instance changed the Series
+    REMOVED = "REMOVED"  # its files have left the spool
+
+
+_STANDS = stacks.c.standing == Standing.STANDS
+
+
+@dataclass(frozen=True, slots=True)
+class EndedSeries:
+    """A Series all of whose work has ended, as it was when it was closed."""
+
+    series_instance_uid: str
+    instance_set: str
+    job_ids: tuple[str, ...]
+    stack_ids: tuple[str, ...]
 
 
 class Ledger:
@@ -81,41 +106,59 @@ class Ledger:
         values = {name: getattr(closed, name) for name in SeriesRow.__slots__} | {"closed_at": now}
         with self._engine.begin() as connection:
             _upsert(connection, series, values)
-            connection.execute(stacks.update().where(stacks.c.series_instance_uid == uid).values(superseded=1))
+            connection.execute(
+                stacks.update().where(stacks.c.series_instance_uid == uid).values(standing=Standing.SUPERSEDED)
+            )
             for part in parts:
                 self._keep_stack(connection, part)
             _note(connection, now, uid, "CLOSE", closed.evidence)
             self._decline_superseded(connection, uid, now)
 
     def _keep_stack(self, connection: Connection, part: StackRow) -> None:
-        values: dict[str, Any] = {name: getattr(part, name) for name in StackRow.__slots__} | {"superseded": 0}
+        values: dict[str, Any] = {name: getattr(part, name) for name in StackRow.__slots__} | {
+            "standing": Standing.STANDS
+        }
         known = connection.execute(sql.select(stacks.c.decision).where(stacks.c.stack_id == part.stack_id)).scalar()
         _upsert(connection, stacks, values | {"decision": known or ""})
 
     def _decline_superseded(self, connection: Connection, series_instance_uid: str, now: datetime) -> None:
         old = sql.select(stacks.c.stack_id).where(
-            stacks.c.series_instance_uid == series_instance_uid, stacks.c.superseded == 1
+            stacks.c.series_instance_uid == series_instance_uid, stacks.c.standing == Standing.SUPERSEDED
         )
-        waiting = sql.select(jobs).where(jobs.c.stack_id.in_(old), jobs.c.state == State.QUEUED)
-        for row in connection.execute(waiting).all():
-            _step(connection, row, Event.DECLINE, now, reason="a later arrival changed the stack: a new job has it")
+        resting = sql.select(jobs).where(jobs.c.stack_id.in_(old), jobs.c.state.in_([State.QUEUED, State.INFERRED]))
+        for row in connection.execute(resting).all():
+            _step(connection, row, Event.DECLINE, now, reason=_SUPERSEDED)
 
-    def ended_series(self, before: datetime) -> dict[str, list[str]]:
-        """Series Instance UID -> its jobs, of every Series closed before then whose jobs all ended before then."""
-        any_job = jobs.alias()
+    def ended_series(self, before: datetime) -> list[EndedSeries]:
+        """Every Series closed before then, all of whose stacks are decided and all of whose jobs ended before then."""
+        any_job, any_stack = jobs.alias(), stacks.alias()
         ended = sql.and_(any_job.c.state.in_([State.DELIVERED, State.DECLINED]), any_job.c.changed_at < before)
         busy = sql.exists().where(any_job.c.series_instance_uid == series.c.series_instance_uid, sql.not_(ended))
-        mine = jobs.c.series_instance_uid == series.c.series_instance_uid
-        old = (
-            sql.select(series.c.series_instance_uid, jobs.c.job_id)
-            .join_from(series, jobs, mine, isouter=True)
-            .where(series.c.closed_at < before, sql.not_(busy))
+        here = sql.exists().where(
+            any_stack.c.series_instance_uid == series.c.series_instance_uid, any_stack.c.standing != Standing.REMOVED
         )
-        found: dict[str, list[str]] = defaultdict(list)
+        open_ = sql.exists().where(
+            any_stack.c.series_instance_uid == series.c.series_instance_uid,
+            any_stack.c.standing == Standing.STANDS,
+            any_stack.c.reason == "",
+            any_stack.c.decision == "",
+        )
+        old = sql.select(series.c.series_instance_uid, series.c.instance_set).where(
+            series.c.closed_at < before, here, sql.not_(busy), sql.not_(open_)
+        )
         with self._engine.begin() as connection:
-            for uid, job_id in connection.execute(old):
-                found[uid].extend([job_id] if job_id else [])
-        return dict(found)
+            return [
+                EndedSeries(
+                    uid, instances, _ids(connection, jobs.c.job_id, uid), _ids(connection, stacks.c.stack_id, uid)
+                )
+                for uid, instances in connection.execute(old).all()
+            ]
+
+    def forget_files(self, series_instance_uid: str) -> None:
+        """Record that a Series has left the spool: nothing of it is routed again."""
+        with self._engine.begin() as connection:
+            mine = stacks.c.series_instance_uid == series_instance_uid
+            connection.execute(stacks.update().where(mine).values(standing=Standing.REMOVED))
 
     def volumes(self) -> dict[str, str]:
         """Stack id -> Series Instance UID of every stack that is a volume and still stands."""
@@ -123,11 +166,19 @@ class Ledger:
 
     def _volumes(self, condition: sql.ColumnElement[bool]) -> dict[str, str]:
         wanted = sql.select(stacks.c.stack_id, stacks.c.series_instance_uid).where(
-            stacks.c.reason == "", stacks.c.superseded == 0, condition
+            stacks.c.reason == "", _STANDS, condition
         )
         with self._engine.begin() as connection:
             rows = connection.execute(wanted)
             return {row.stack_id: row.series_instance_uid for row in rows}
+
+    def has_reopened(self) -> bool:
+        """True while a Series waits to be assembled again."""
+        with self._engine.begin() as connection:
+            return (
+                connection.execute(sql.select(series.c.instance_set).where(series.c.instance_set == "")).first()
+                is not None
+            )
 
     def reopen_series(self, series_instance_uid: str) -> None:
         """Have a Series assembled again from what lies in the spool."""
@@ -142,7 +193,7 @@ class Ledger:
     def forget_decisions(self) -> None:
         """Have every stack routed again: the recovery procedure, and how a changed rules.yaml takes effect."""
         with self._engine.begin() as connection:
-            connection.execute(stacks.update().where(stacks.c.superseded == 0).values(decision=""))
+            connection.execute(stacks.update().where(_STANDS).values(decision=""))
 
     def decide(self, stack_id: str, decision: str, wanted: Sequence[Job]) -> None:
         """Record routing's decision, and queue the jobs that are not there yet."""
@@ -191,46 +242,59 @@ class Ledger:
     def report(self, job: Job, worker: str, sop_instance_uids: Sequence[str], now: datetime) -> None:
         """End REPORTING, with one delivery per object and destination. Raises TryAgain as `settle`."""
         with self._engine.begin() as connection:
-            self._settle(connection, job, worker, Event.DONE, now, "")
+            if self._settle(connection, job, worker, Event.DONE, now, "") is not State.REPORTED:
+                return
             for uid in sop_instance_uids:
                 for destination in job.destinations:
                     _add_delivery(connection, job.job_id, uid, destination, now)
 
-    def _settle(self, connection: Connection, job: Job, worker: str, event: Event, now: datetime, reason: str) -> None:
+    def _settle(self, connection: Connection, job: Job, worker: str, event: Event, now: datetime, reason: str) -> State:
         row = connection.execute(sql.select(jobs).where(jobs.c.job_id == job.job_id)).one()
         if row.state != job.state or row.worker != worker:
             raise TryAgain(f"the lease of {job.job_id} was lost: it is {row.state}")
-        _step(connection, row, event, now, reason=reason)
+        standing = sql.select(stacks.c.standing).where(stacks.c.stack_id == job.stack_id)
+        if event is Event.DONE and connection.execute(standing).scalar() == Standing.SUPERSEDED:
+            return _step(connection, row, Event.DECLINE, now, reason=_SUPERSEDED)
+        return _step(connection, row, event, now, reason=reason)
 
     def expire_leases(self, now: datetime) -> list[str]:
-        """Give back every job and delivery whose holder is gone; returns the jobs. It counts as no try."""
+        """Give back every job and delivery whose holder is gone; returns the jobs. Its fifth lapse is a job's end."""
         lapsed = sql.select(jobs).where(jobs.c.state.in_(list(ACTIVE)), jobs.c.lease_until < now)
         sending = (deliveries.c.state == DeliveryState.SENDING, deliveries.c.lease_until < now)
         with self._engine.begin() as connection:
             rows = connection.execute(lapsed).all()
             for row in rows:
-                _step(connection, row, Event.RETRY, now, reason="its lease expired")
+                _lapse(connection, row, now)
             connection.execute(deliveries.update().where(*sending).values(state=DeliveryState.WAITING, next_at=now))
             return [row.job_id for row in rows]
 
     def give_deliveries_back(self, now: datetime) -> None:
-        """Have everything sent again that a dispatcher was sending when it died: there is one dispatcher to a ledger."""
+        """Have everything sent again that a dispatcher was sending when it died; a ledger has one at a time."""
         waiting = {"state": DeliveryState.WAITING, "next_at": now}
         with self._engine.begin() as connection:
             connection.execute(deliveries.update().where(deliveries.c.state == DeliveryState.SENDING).values(waiting))
 
     def requeue(self, job_id: str, now: datetime) -> State:
-        """Start a failed or declined job again, or a reported one's dead deliveries. Raises Broken when neither."""
-        dead = (deliveries.c.job_id == job_id, deliveries.c.state == DeliveryState.DEAD)
-        alive = {"state": DeliveryState.WAITING, "attempts": 0, "tries": 0, "next_at": now}
+        """Start a failed, declined or reported job again. Raises Broken for any other, or when there is none."""
         with self._engine.begin() as connection:
             row = connection.execute(sql.select(jobs).where(jobs.c.job_id == job_id)).first()
             if row is None:
                 raise Broken(f"there is no job {job_id}: `isocenter jobs` lists them")
-            if connection.execute(deliveries.update().where(*dead).values(alive)).rowcount:
-                _note(connection, now, job_id, "REQUEUE", "its dead deliveries")
-                return State(row.state)
             return _step(connection, row, Event.REQUEUE, now, reason="")
+
+    def dead_deliveries(self, job_id: str) -> list[str]:
+        """SOP Instance UIDs of a job's objects that a destination did not take."""
+        dead = (deliveries.c.job_id == job_id, deliveries.c.state == DeliveryState.DEAD)
+        with self._engine.begin() as connection:
+            return list(connection.execute(sql.select(deliveries.c.sop_instance_uid).where(*dead)).scalars())
+
+    def revive_deliveries(self, job_id: str, now: datetime) -> None:
+        """Have a job's dead deliveries tried again."""
+        dead = (deliveries.c.job_id == job_id, deliveries.c.state == DeliveryState.DEAD)
+        alive = {"state": DeliveryState.WAITING, "attempts": 0, "tries": 0, "next_at": now}
+        with self._engine.begin() as connection:
+            connection.execute(deliveries.update().where(*dead).values(alive))
+            _note(connection, now, job_id, "REQUEUE", "its dead deliveries")
 
     def start_deliveries(self, destination: str, now: datetime, until: datetime, limit: int) -> list[Delivery]:
         """Up to `limit` due deliveries to a destination, oldest first, leased until `until`."""
@@ -274,14 +338,51 @@ class Ledger:
     def rows(self, table: sql.Table, *, newest: int = 1000) -> list[dict[str, Any]]:
         """The newest rows of one table, oldest of them first, as plain values."""
         key = next(iter(table.primary_key))
-        order = table.c.closed_at if "closed_at" in table.c else table.c.get("created_at", key)
+        order = next(table.c[name] for name in ("closed_at", "created_at", key.name) if name in table.c)
+        wanted = sql.select(table).order_by(order.desc(), key.desc()).limit(newest)
+        return self._plain(wanted)[::-1]
+
+    def counts(self, table: sql.Table) -> dict[str, int]:
+        """State -> how many rows of jobs or deliveries are in it."""
+        wanted = sql.select(table.c.state, sql.func.count().label("rows")).group_by(table.c.state)
+        return {row["state"]: row["rows"] for row in self._plain(wanted)}
+
+    def stacks_of(self, series_instance_uids: Sequence[str]) -> list[dict[str, Any]]:
+        """The stacks and refusals that the Series consist of."""
+        mine = stacks.c.series_instance_uid.in_(series_instance_uids)
+        return self._plain(sql.select(stacks).where(mine, stacks.c.standing != Standing.SUPERSEDED))
+
+    def events_of(self, subject: str) -> list[dict[str, Any]]:
+        """What happened to a Series, or to a job and its deliveries, oldest first."""
+        about = sql.or_(events.c.subject == subject, events.c.subject.startswith(f"{subject}/", autoescape=True))
+        return self._plain(sql.select(events).where(about).order_by(events.c.event_id))
+
+    def events_after(self, event_id: int) -> list[dict[str, Any]]:
+        """What happened after an event, oldest first."""
+        return self._plain(sql.select(events).where(events.c.event_id > event_id).order_by(events.c.event_id))
+
+    def waiting_for(self) -> set[str]:
+        """The destinations that something waits for."""
+        wanted = sql.select(deliveries.c.destination).where(deliveries.c.state == DeliveryState.WAITING).distinct()
+        return {row["destination"] for row in self._plain(wanted)}
+
+    def _plain(self, wanted: sql.Select[Any]) -> list[dict[str, Any]]:
         with self._engine.begin() as connection:
-            found = connection.execute(sql.select(table).order_by(order.desc(), key.desc()).limit(newest)).mappings()
-            return [dict(row) for row in reversed(found.all())]
+            return [dict(row) for row in connection.execute(wanted).mappings()]
+
+
+def _ids(connection: Connection, column: sql.Column[str], series_instance_uid: str) -> tuple[str, ...]:
+    mine = column.table.c.series_instance_uid == series_instance_uid
+    return tuple(connection.execute(sql.select(column).where(mine)).scalars())
 
 
 def _engine(url: str) -> Engine:
-    engine = sql.create_engine(url, connect_args={"timeout": _BUSY_SECONDS} if url.startswith("sqlite") else {})
+    sqlite = url.startswith("sqlite")
+    patience = {"timeout": _BUSY_SECONDS} if sqlite else {}
+    try:
+        engine = sql.create_engine(url, connect_args=patience, hide_parameters=True, pool_pre_ping=not sqlite)
+    except (ModuleNotFoundError, sql.exc.ArgumentError) as error:
+        raise ConfigurationError(f"the ledger {url.rsplit('@', maxsplit=1)[-1]!r} cannot be opened: {error}") from error
     if engine.dialect.name == "sqlite":
         sql.event.listen(engine, "connect", _prepare_sqlite)
         sql.event.listen(engine, "begin", _begin_immediate)
@@ -322,12 +423,22 @@ def _step(connection: Connection, row: Row[Any], event: Event, now: datetime, **
     state = after(before, event)
     values = {"state": state, "changed_at": now, "reason": reason, "lease_until": None, "worker": ""} | changes
     if event in {Event.DONE, Event.REQUEUE}:
-        values |= {"attempts": 0, "next_at": now}
+        values |= {"attempts": 0, "lapses": 0, "next_at": now}
     guard = (jobs.c.job_id == row.job_id, jobs.c.state == before, jobs.c.worker == row.worker)
     if connection.execute(jobs.update().where(*guard).values(values)).rowcount != 1:
         raise TryAgain(f"{row.job_id} was changed by another worker")
     _note(connection, now, row.job_id, event, reason, before, state)
     return state
+
+
+def _lapse(connection: Connection, row: Row[Any], now: datetime) -> None:
+    """Give back a job whose lease expired; the one that outlives too many is for a person."""
+    lapses = row.lapses + 1
+    if lapses >= MOST_LAPSES:
+        _step(connection, row, Event.FAIL, now, reason=f"its worker died {lapses} times while it ran")
+        return
+    next_at = now + wait(min(lapses - 1, _LAPSE_WAIT))
+    _step(connection, row, Event.RETRY, now, reason="its lease expired", lapses=lapses, next_at=next_at)
 
 
 def _note(connection: Connection, now: datetime, subject: str, event: str, reason: str, *states: State) -> None:
@@ -352,6 +463,7 @@ def _job_values(job: Job) -> dict[str, Any]:
         "destinations": json.dumps(job.destinations),
         "reason": "",
         "worker": "",
+        "lapses": 0,
         "next_at": job.created_at,
         "changed_at": job.created_at,
     }

@@ -20,7 +20,7 @@ from pydicom.tag import Tag
 from pydicom.uid import UID
 
 from service.core.entities import Instance, Orientation, PixelSpacing, Plane, Triple
-from service.core.errors import Broken
+from service.core.errors import Broken, TryAgain
 from service.core.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION, is_uid
 from service.core.phantoms import is_phantom
 from service.core.stacking import SPLITTING
@@ -29,7 +29,8 @@ pydicom_config.settings.reading_validation_mode = pydicom_config.IGNORE
 
 PREAMBLE = b"\0" * 128 + b"DICM"
 
-_LAST_NAMING_TAG = 0x0020000E  # Series Instance UID
+_PIXEL_DATA = 0x7FE00010
+_UNDEFINED_LENGTH = 0xFFFFFFFF
 _META_GROUP_LENGTH_END = len(PREAMBLE) + 12
 
 ROUTING = (
@@ -57,7 +58,7 @@ class Naming:
 
 
 @dataclass(frozen=True, slots=True)
-class Sender:
+class Provenance:
     """Who brought a data set, and in which association."""
 
     calling_ae_title: str
@@ -66,17 +67,23 @@ class Sender:
 
 
 def read_naming(data_set: bytes, transfer_syntax_uid: str) -> Naming:
-    """The UIDs of a data set as it came over the network, reading no further than they stand.
+    """The UIDs of a data set as it came over the network, reading no further than its Pixel Data.
 
-    Raises Broken when it is no data set, or when one of them is absent or not a UID.
+    Raises Broken when it is no data set, when one of them is absent or not a UID, or when it ends too early.
     """
     syntax = UID(transfer_syntax_uid)
+    stream, declared = BytesIO(data_set), [0]
+
+    def at_pixels(tag: int, _vr: str | None, length: int) -> bool:
+        declared[0] = length if tag == _PIXEL_DATA and length != _UNDEFINED_LENGTH else 0
+        return tag >= _PIXEL_DATA
+
     try:
         header = read_dataset(
-            BytesIO(data_set),
+            stream,
             syntax.is_implicit_VR,
             syntax.is_little_endian,
-            stop_when=lambda tag, _vr, _length: tag > _LAST_NAMING_TAG,
+            stop_when=at_pixels,
             specific_tags=[Tag(keyword) for keyword in _NAMING_KEYWORDS],
         )
         naming = Naming(*(str(header.get(keyword, "")) for keyword in _NAMING_KEYWORDS))
@@ -87,6 +94,9 @@ def read_naming(data_set: bytes, transfer_syntax_uid: str) -> Naming:
             raise Broken(f"not a data set in {syntax.name}: it has no {keyword}")
         if not is_uid(value):
             raise Broken(f"{keyword} {value[:70]!r} is not a UID")
+    short = declared[0] - (len(data_set) - stream.tell())
+    if short > 0:
+        raise Broken(f"the data set is truncated: {short} bytes of its Pixel Data are missing")
     return naming
 
 
@@ -97,7 +107,7 @@ def _fields(naming: Naming) -> tuple[str, ...]:
     return (naming.sop_class_uid, naming.sop_instance_uid, naming.study_instance_uid, naming.series_instance_uid)
 
 
-def encode_meta(naming: Naming, transfer_syntax_uid: str, sender: Sender) -> bytes:
+def encode_meta(naming: Naming, transfer_syntax_uid: str, provenance: Provenance) -> bytes:
     """Preamble, prefix and File Meta Information (PS3.10 7.1) to stand before a data set as it came."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = UID(naming.sop_class_uid)
@@ -105,10 +115,10 @@ def encode_meta(naming: Naming, transfer_syntax_uid: str, sender: Sender) -> byt
     meta.TransferSyntaxUID = UID(transfer_syntax_uid)
     meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
     meta.ImplementationVersionName = IMPLEMENTATION_VERSION
-    meta.SourceApplicationEntityTitle = sender.calling_ae_title
-    meta.ReceivingApplicationEntityTitle = sender.called_ae_title
+    meta.SourceApplicationEntityTitle = provenance.calling_ae_title
+    meta.ReceivingApplicationEntityTitle = provenance.called_ae_title
     meta.PrivateInformationCreatorUID = UID(IMPLEMENTATION_CLASS_UID)
-    meta.PrivateInformation = sender.association.encode()
+    meta.PrivateInformation = provenance.association.encode()
     stream = BytesIO()
     stream.write(PREAMBLE)
     write_file_meta_info(stream, meta, enforce_standard=True)
@@ -147,8 +157,10 @@ def _translated(path: Path) -> Iterator[None]:
         yield
     except Broken:
         raise
-    except Exception as error:  # pydicom raises anything on damaged files
-        raise Broken(f"{path.name} cannot be read as DICOM ({type(error).__name__}: {error})") from error
+    except (OSError, MemoryError) as error:
+        raise TryAgain(f"{path.name} cannot be read now ({type(error).__name__})") from error
+    except Exception as error:  # pydicom raises anything on damaged files, and quotes values
+        raise Broken(f"{path.name} cannot be read as DICOM ({type(error).__name__})") from error
 
 
 def _instance(header: Dataset, bytes_left: int) -> Instance:
@@ -164,7 +176,7 @@ def _instance(header: Dataset, bytes_left: int) -> Instance:
         patient=hashlib.sha256(_text(header.get("PatientID")).encode()).hexdigest()[:16],
         frame_of_reference_uid=_text(header.get("FrameOfReferenceUID")),
         plane=_plane(header),
-        frames=int(header.get("NumberOfFrames") or 1),
+        frames=_count(header, "NumberOfFrames", absent=1),
         image_type=tuple(_text(header.get("ImageType")).upper().split("\\")),
         association=_association(header),
         phantom=is_phantom(_text(header.get("QualityControlImage")), _text(header.get("PatientID"))),
@@ -192,8 +204,9 @@ def _plane(header: Dataset) -> Plane | None:
     position = _numbers(header, "ImagePositionPatient", 3)
     cosines = _numbers(header, "ImageOrientationPatient", 6)
     spacing = _numbers(header, "PixelSpacing", 2)
-    rows, columns = int(header.get("Rows") or 0), int(header.get("Columns") or 0)
-    if not (position and cosines and spacing and rows and columns) or min(spacing) <= 0:
+    rows, columns = _count(header, "Rows"), _count(header, "Columns")
+    frames = _count(header, "NumberOfFrames", absent=1)
+    if not (position and cosines and spacing and rows and columns and frames) or min(spacing) <= 0:
         return None
     orientation = Orientation(cast(Triple, cosines[:3]), cast(Triple, cosines[3:]))
     return Plane(cast(Triple, position), orientation, PixelSpacing(spacing[0], spacing[1]), rows, columns)
@@ -212,8 +225,18 @@ def _numbers(header: Dataset, keyword: str, count: int) -> tuple[float, ...]:
 
 def _native_bytes(header: Dataset) -> int:
     """What uncompressed Pixel Data must take at least; 0 where that cannot be said."""
-    if "Rows" not in header or header.file_meta.TransferSyntaxUID.is_compressed:
+    if header.file_meta.TransferSyntaxUID.is_compressed:
         return 0
-    samples = int(header.get("SamplesPerPixel") or 1) * int(header.get("NumberOfFrames") or 1)
-    bits = int(header.get("BitsAllocated") or 0) * samples * int(header.Rows) * int(header.get("Columns") or 0)
-    return bits // 8
+    samples = _count(header, "SamplesPerPixel", absent=1) * _count(header, "NumberOfFrames", absent=1)
+    return _count(header, "BitsAllocated") * samples * _count(header, "Rows") * _count(header, "Columns") // 8
+
+
+def _count(header: Dataset, keyword: str, absent: int = 0) -> int:
+    """A whole number of the header; 0 when it is none."""
+    value = header.get(keyword)
+    if value in (None, ""):
+        return absent
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        return 0

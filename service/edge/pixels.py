@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels import apply_modality_lut, pixel_array
 
 from models.volume import Grid, Volume
-from service.core.errors import Broken, Unsuitable
+from service.core.errors import Broken, TryAgain, Unsuitable
 
 MOST_BYTES_PER_IMAGE = 256 * 1024 * 1024  # of decoded pixels; a larger declaration is a mistake or an attack
 _READERS = 2  # decoding holds the interpreter, reading does not
@@ -40,8 +40,10 @@ def read_plane(path: Path) -> NDArray[np.float32]:
         stored = pixel_array(image, raw=True)
     except Unsuitable:
         raise
+    except (OSError, MemoryError) as error:
+        raise TryAgain(f"{path.name} cannot be read now ({type(error).__name__})") from error
     except Exception as error:  # decoders raise anything on damaged or hostile bytes
-        raise Broken(f"{path.name} cannot be decoded ({type(error).__name__}: {error})") from error
+        raise Broken(f"{path.name} cannot be decoded ({type(error).__name__})") from error
     padding = _padding(image, stored)
     upright = _inverted(image, stored) if _is_inverted(image) else stored
     values = np.asarray(apply_modality_lut(upright, image), dtype=np.float32)

@@ -27,14 +27,15 @@ def read_stack(spool: Spool, stack_id: str) -> StackRecord:
     """A stack's record. Raises TryAgain when it is not there: assembling makes it again."""
     try:
         plain = json.loads(spool.stack(stack_id).read_bytes())
-    except FileNotFoundError as error:
-        raise TryAgain(f"stacks/{stack_id}.json is gone; it is made again from incoming/") from error
-    plain |= {
-        "grid": _grid(plain["grid"]),
-        "received_at": datetime.fromisoformat(plain["received_at"]),
-        "sop_instance_uids": tuple(plain["sop_instance_uids"]),
-    }
-    return StackRecord(**plain)
+        plain |= {
+            "grid": _grid(plain["grid"]),
+            "received_at": datetime.fromisoformat(plain["received_at"]),
+            "sop_instance_uids": tuple(plain["sop_instance_uids"]),
+        }
+        return StackRecord(**plain)
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        words = f"stacks/{stack_id}.json is gone or not ours ({type(error).__name__})"
+        raise TryAgain(f"{words}; it is made again from incoming/") from error
 
 
 def stack_paths(spool: Spool, stack: StackRecord) -> list[Path]:

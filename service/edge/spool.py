@@ -9,20 +9,26 @@ work/          findings by job; remade from incoming/
 outbox/        verified objects by job, until every destination has them
 """
 
+import errno
+import fcntl
+import hashlib
 import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
+from typing import BinaryIO
 
-from service.core.errors import Broken, TryAgain
-from service.core.identity import digest, is_uid
+from service.core.errors import Broken, NoRoom, TryAgain
+from service.core.identity import is_uid
 from service.edge.part10 import data_set_offset
 
 FOLDERS = ("tmp", "incoming", "held", "associations", "stacks", "work", "outbox")
+_UNREADABLE = ".unreadable"
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 _CHUNK = 128 * 1024  # larger single writes were measured slower
 
 
@@ -66,7 +72,7 @@ class Spool:
             return Admission.STORED
         if _same_data_set(target, data_set):
             return Admission.KNOWN
-        twin = f"{target.stem}_{digest([data_set.hex()])[:12]}.dcm"
+        twin = f"{target.stem}_{hashlib.sha256(data_set).hexdigest()[:12]}.dcm"
         self._place(self.root / "held" / twin, (meta, data_set))
         return Admission.HELD
 
@@ -88,10 +94,12 @@ class Spool:
             _flush_folder(target.parent)
         except FileExistsError:
             half.unlink(missing_ok=True)
+            _flush_folder(target.parent)  # whoever was first may not have come to it yet
             return False
         except OSError as error:
             half.unlink(missing_ok=True)
-            raise TryAgain(f"the spool cannot keep {target.name}: {error.strerror}") from error
+            kind = NoRoom if error.errno in _NO_ROOM else TryAgain
+            raise kind(f"the spool cannot keep {target.name}: {error.strerror}") from error
         return True
 
     def incoming(self, name: InstanceName) -> Path:
@@ -105,14 +113,28 @@ class Spool:
             if entry.name.endswith(".dcm") and is_uid(series) and is_uid(sop):
                 yield InstanceName(series, sop)
 
-    def incoming_changed_at(self) -> float:
-        """When a file last came to incoming/ or left it, in seconds since the epoch."""
-        return (self.root / "incoming").stat().st_mtime
+    def incoming_changed_at(self) -> int:
+        """When a file last came to incoming/ or left it, by the disk's own coarse clock."""
+        return (self.root / "incoming").stat().st_mtime_ns
 
-    def hold(self, path: Path) -> None:
-        """Set a file aside for a person."""
-        path.replace(self.root / "held" / path.name)
+    def hold_unreadable(self, name: InstanceName) -> None:
+        """Set an instance aside for a person."""
+        path = self.incoming(name)
+        path.replace(self.root / "held" / f"{path.name}{_UNREADABLE}")
         _flush_folder(self.root / "held")
+
+    def unreadable(self, series_instance_uid: str) -> set[str]:
+        """SOP Instance UIDs of a Series that were set aside as unreadable."""
+        held = (self.root / "held").glob(f"{series_instance_uid}_*{_UNREADABLE}")
+        return {path.name.removesuffix(f".dcm{_UNREADABLE}").partition("_")[2] for path in held}
+
+    def arrived_at(self, name: InstanceName) -> datetime:
+        """When an instance was kept."""
+        return datetime.fromtimestamp(self.incoming(name).stat().st_mtime, UTC)
+
+    def remove(self, name: InstanceName) -> None:
+        """Remove an instance whose work has ended."""
+        self.incoming(name).unlink(missing_ok=True)
 
     def stack(self, stack_id: str) -> Path:
         """Where a stack's record lies."""
@@ -157,8 +179,18 @@ class Spool:
         """Remove what a crash left half-written; call before anything writes. Returns how many files."""
         leftovers = list((self.root / "tmp").iterdir())
         for path in leftovers:
-            path.unlink()
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
         return len(leftovers)
+
+    def lock(self) -> BinaryIO:
+        """Hold the spool for as long as the result is open. Raises Broken when another node holds it."""
+        holder = (self.root / ".lock").open("ab")
+        try:
+            fcntl.flock(holder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder.close()
+            raise Broken(f"another node runs on the spool {self.root}") from error
+        return holder
 
     def discard(self, folder: Path) -> None:
         """Remove a job's folder of work/ or outbox/."""

@@ -11,8 +11,8 @@ from pynetdicom import AE, AllStoragePresentationContexts, _config, build_contex
 from pynetdicom.sop_class import Verification
 from pynetdicom.transport import ThreadedAssociationServer
 
-from service.core.errors import Broken, TryAgain
-from service.edge.part10 import Naming, Sender, read_naming
+from service.core.errors import Broken, TryAgain, whereabouts
+from service.edge.part10 import Naming, Provenance, read_naming
 
 _config.LOG_HANDLER_LEVEL = "none"
 
@@ -42,7 +42,7 @@ class Reception:
 
     naming: Naming
     transfer_syntax_uid: str
-    sender: Sender
+    provenance: Provenance
     data_set: bytes
 
 
@@ -117,7 +117,13 @@ class StorageScp:
         return entity
 
     def _requested(self, event: Any) -> None:
-        association = event.assoc
+        """Rejects whoever may not come in; an error of ours on the way rejects too, because pynetdicom would admit."""
+        try:
+            self._admit_or_reject(event.assoc)
+        except Exception as error:
+            self._reject(event.assoc, _CALLING_UNKNOWN, "", whereabouts(error))
+
+    def _admit_or_reject(self, association: Any) -> None:
         request = association.requestor.primitive
         address = association.requestor.address
         calling, called = request.calling_ae_title.strip(), request.called_ae_title.strip()
@@ -152,8 +158,8 @@ def _reception(event: Any, association: str) -> Reception:
     request = event.assoc.requestor.primitive
     syntax = str(event.context.transfer_syntax)
     data_set = event.request.DataSet.getvalue()
-    sender = Sender(request.calling_ae_title.strip(), request.called_ae_title.strip(), association)
-    return Reception(read_naming(data_set, syntax), syntax, sender, data_set)
+    provenance = Provenance(request.calling_ae_title.strip(), request.called_ae_title.strip(), association)
+    return Reception(read_naming(data_set, syntax), syntax, provenance, data_set)
 
 
 def _name(association: Any) -> str:

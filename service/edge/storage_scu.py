@@ -8,13 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, _config, build_context, evt
 from pynetdicom.sop_class import Verification
 
 from service.core.errors import Broken, TryAgain
+from service.core.jobs import UNREADABLE
 
 _config.LOG_HANDLER_LEVEL = "none"
 
+_NATIVE = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 30.0  # a PACS may take its time to store one object
 STALL_MILLISECONDS = 10_000  # unacknowledged bytes end the connection (TCP_USER_TIMEOUT)
@@ -44,21 +49,43 @@ def echo(remote: Remote) -> None:
 def store(remote: Remote, paths: Sequence[Path]) -> Iterator[tuple[Path, int | None]]:
     """C-STORE each file in one association; yields its status as it comes, None for "no answer came".
 
-    Raises TryAgain when no association could be made, and Broken, naming the SOP Class, when the peer takes none of it.
+    UNREADABLE stands for a file that is gone or damaged, 0x0122 (SOP Class not supported) for one that the peer accepts
+    no presentation context for. Raises TryAgain when no association could be made.
     """
-    datasets = {path: dcmread(path) for path in paths}
-    kinds = {(str(ds.SOPClassUID), str(ds.file_meta.TransferSyntaxUID)) for ds in datasets.values()}
-    contexts = [build_context(sop_class, syntax) for sop_class, syntax in sorted(kinds)]
+    readable: list[Path] = []
+    kinds: set[tuple[str, str]] = set()
+    for path in paths:
+        try:
+            kinds.add(_kind(dcmread(path, stop_before_pixels=True)))
+            readable.append(path)
+        except (OSError, InvalidDicomError, AttributeError):
+            yield path, UNREADABLE
+    if readable:
+        yield from _store(remote, readable, kinds)
+
+
+def _store(remote: Remote, paths: Sequence[Path], kinds: set[tuple[str, str]]) -> Iterator[tuple[Path, int | None]]:
+    contexts = [build_context(sop_class, _offered(syntax)) for sop_class, syntax in sorted(kinds)]
     with _association(remote, [*contexts, build_context(Verification)]) as association:
         accepted = {(cx.abstract_syntax, cx.transfer_syntax[0]) for cx in association.accepted_contexts}
-        for path, dataset in datasets.items():
-            kind = (dataset.SOPClassUID, dataset.file_meta.TransferSyntaxUID)
-            if kind not in accepted:
-                yield path, 0x0122  # SOP Class not supported: what a peer says that accepts no context for it
+        for path in paths:
+            dataset = dcmread(path)
+            sop_class, syntax = _kind(dataset)
+            if not any((sop_class, offered) in accepted for offered in _offered(syntax)):
+                yield path, 0x0122
             elif association.is_established:
                 yield path, _status(association.send_c_store(dataset))
             else:
                 yield path, None
+
+
+def _kind(dataset: Dataset) -> tuple[str, str]:
+    return str(dataset.SOPClassUID), str(dataset.file_meta.TransferSyntaxUID)
+
+
+def _offered(syntax: str) -> list[str]:
+    """The syntax of a file, and for a native one both that a peer may choose from (PS3.5 10.1)."""
+    return list(_NATIVE) if syntax in _NATIVE else [syntax]
 
 
 @contextmanager

@@ -51,7 +51,7 @@ stacks = Table(
     Column("geometry", Text, nullable=False),  # in words; empty when it is none
     Column("reason", Text, nullable=False),  # why it is none; empty when it is one
     Column("decision", Text, nullable=False),  # of routing; empty until it is made
-    Column("superseded", Integer, nullable=False),  # 1: a late instance changed the Series
+    Column("standing", String(16), nullable=False),  # STANDS, SUPERSEDED by a late instance, REMOVED from the spool
 )
 
 jobs = Table(
@@ -68,6 +68,7 @@ jobs = Table(
     Column("state", String(16), nullable=False),
     Column("reason", Text, nullable=False),
     Column("attempts", Integer, nullable=False),
+    Column("lapses", Integer, nullable=False),  # leases that expired
     Column("next_at", Moment, nullable=False),
     Column("worker", String(64), nullable=False),
     Column("lease_until", Moment, nullable=True),

@@ -11,7 +11,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from models.registry import BUILT_IN, PackageError, find
 from service import retain, route
 from service.assemble import Assembler
-from service.core.errors import ConfigurationError
+from service.core.errors import ConfigurationError, whereabouts
 from service.deliver import Sender
 from service.edge import logs
 from service.edge.ledger import Ledger, opened
@@ -34,6 +34,8 @@ def run(settings: Settings) -> None:
     with opened(settings.ledger_url) as ledger:
         ledger.forget_decisions()  # routing everything again is the recovery procedure
         ledger.give_deliveries_back(now())
+        for name in ledger.waiting_for() - {destination.name for destination in settings.destinations}:
+            structlog.get_logger().error("results wait for a destination that is not configured", destination=name)
         scheduler = _schedule(settings, spool, ledger)
         scheduler.start()
         structlog.get_logger().info("dispatching", rules=len(settings.rules), destinations=len(settings.destinations))
@@ -72,8 +74,8 @@ def _every(scheduler: BackgroundScheduler, seconds: float, name: str, work: Call
     def tick() -> None:
         try:
             work()
-        except Exception:  # the next tick is the retry; the log says what happened
-            structlog.get_logger().exception("tick failed", tick=name)
+        except Exception as error:  # the next tick is the retry; the log says what happened
+            structlog.get_logger().error("tick failed", tick=name, reason=whereabouts(error))
 
     scheduler.add_job(tick, "interval", seconds=seconds, id=name, next_run_time=now())
 

@@ -45,7 +45,9 @@ def run(settings: Settings) -> None:
     logs.configure("node")
     os.umask(OWNER_ONLY)
     life = Life()
-    leftovers = Spool(settings.spool).sweep()
+    spool = Spool(settings.spool)
+    holder = spool.lock()
+    leftovers = spool.sweep()
     router_for(settings)
     with opened(settings.ledger_url):
         structlog.get_logger().info("starting", spool=str(settings.spool), leftovers=leftovers)
@@ -56,11 +58,12 @@ def run(settings: Settings) -> None:
         life.pause(_TICK_SECONDS)
     for role in roles:
         _stop(role)
+    holder.close()
     structlog.get_logger().info("stopped")
 
 
 def _command(role: str, settings: Settings) -> list[str]:
-    return [sys.executable, "-m", f"service.roles.{role}", str(settings.folder)]
+    return [sys.executable, "-P", "-m", f"service.roles.{role}", str(settings.folder)]
 
 
 def _keep_alive(role: _Role) -> None:

@@ -5,6 +5,8 @@ A model that hangs, crashes or runs out of memory ends its child and its job's s
 
 import os
 import socket
+import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
 from concurrent.futures import TimeoutError as NotYet
@@ -17,7 +19,7 @@ import structlog
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
 from service import __version__
-from service.core.errors import Broken, IsocenterError, TryAgain
+from service.core.errors import Broken, IsocenterError, NoRoom, TryAgain, whereabouts
 from service.core.jobs import Event, Job, State, outcome, wait
 from service.edge import logs
 from service.edge.ledger import Ledger, opened
@@ -31,6 +33,7 @@ from service.settings import Settings
 LEASE = timedelta(seconds=20)
 _RENEW_SECONDS = 5.0
 _IDLE_SECONDS = 0.25
+_WATCH_SECONDS = 0.5
 _REPORT_SECONDS = 300.0
 
 
@@ -50,16 +53,43 @@ def run(settings: Settings) -> None:
     with opened(settings.ledger_url) as ledger, children() as pool:
         worker = Worker(ledger, Spool(settings.spool), steps_of(settings), pool, life.goes_on)
         structlog.get_logger().info("working", worker=worker.name, device=settings.node.inferring.device)
-        while life.goes_on():
-            if not worker.turn():
-                life.pause(_IDLE_SECONDS)
-        pool.stop()
+        try:
+            while life.goes_on():
+                if not worker.turn():
+                    life.pause(_IDLE_SECONDS)
+        finally:
+            pool.stop()
+            pool.join()
     structlog.get_logger().info("stopped")
 
 
 def children() -> ProcessPool:
     """The one child process that models run in; started again when it dies. Spawned: CUDA does not survive a fork."""
-    return ProcessPool(max_workers=1, context=get_context("spawn"), initializer=logs.configure, initargs=("model",))
+    return ProcessPool(max_workers=1, context=get_context("spawn"), initializer=_begin_child, initargs=(os.getpid(),))
+
+
+def _begin_child(parent: int) -> None:
+    """Log as the model's process, and end with the worker: a model must not run on when nobody waits for it."""
+    logs.configure("model")
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_WATCH_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _in_child(stage: Callable[[Job], None], job: Job) -> None:
+    """The stage, with errors it does not know told by their place: their words may quote a patient's data."""
+    try:
+        stage(job)
+    except IsocenterError:
+        raise
+    except (OSError, MemoryError) as error:
+        raise TryAgain(whereabouts(error)) from None
+    except Exception as error:
+        raise Broken(whereabouts(error)) from None
 
 
 def steps_of(settings: Settings) -> tuple[Step, ...]:
@@ -118,7 +148,7 @@ class Worker:
 
     def _attempt(self, job: Job, step: Step) -> None:
         """Run the step in the child process and renew the lease meanwhile. Raises what the step raises."""
-        future: ProcessFuture = self._pool.schedule(step.stage, args=[job], timeout=step.deadline_seconds)
+        future: ProcessFuture = self._pool.schedule(_in_child, args=[step.stage, job], timeout=step.deadline_seconds)
         while True:
             try:
                 return self._await(job, future)
@@ -133,14 +163,10 @@ class Worker:
             self._keep(job, future)
             raise
         except (ProcessExpired, CancelledError) as error:
+            if not self._goes_on():
+                raise _Stopping from error
             code = getattr(error, "exitcode", None)
             raise TryAgain(f"the model's process died (exit code {code})") from error
-        except IsocenterError:
-            raise
-        except (OSError, MemoryError) as error:
-            raise TryAgain(f"{type(error).__name__}: {error}") from error
-        except Exception as error:
-            raise Broken(f"{type(error).__name__}: {error}") from error
 
     def _keep(self, job: Job, future: ProcessFuture) -> None:
         if not self._goes_on():
@@ -161,7 +187,8 @@ class Worker:
         event = outcome(error, job.attempts)
         try:
             if event is Event.RETRY:
-                self._ledger.retry(job, self.name, now(), now() + wait(job.attempts), str(error), counts=True)
+                counts = not isinstance(error, NoRoom)
+                self._ledger.retry(job, self.name, now(), now() + wait(job.attempts), str(error), counts=counts)
                 return
             self._ledger.settle(job, self.name, event, now(), str(error))
         except TryAgain as lost:

@@ -129,6 +129,26 @@ def test_a_status_ends_in_its_state(
     assert all(f"0x{status:04X}" in words for words in seen(ledger))
 
 
+def test_an_object_whose_file_is_gone_is_dead_and_holds_up_no_other(ledger: Ledger, spool: Spool, clock: Clock) -> None:
+    next(spool.outbox("job").iterdir()).unlink()
+    with pacs(0x0000) as (port, received):
+        sender(ledger, spool, clock, port).tick()
+    assert sorted(states(ledger)) == ["DEAD", "SENT"]
+    assert len(received) == 1
+    assert any("requeue the job" in words for words in seen(ledger))
+
+
+def test_a_pacs_that_takes_implicit_little_endian_alone_gets_its_objects(
+    ledger: Ledger, spool: Spool, clock: Clock
+) -> None:
+    entity = AE("PACS")
+    entity.add_supported_context("1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.1.2")
+    server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, lambda _: 0x0000)])
+    sender(ledger, spool, clock, server.server_address[1]).tick()
+    server.shutdown()
+    assert states(ledger) == ["SENT"] * 2
+
+
 def test_nothing_is_sent_again_before_its_back_off_has_passed(ledger: Ledger, spool: Spool, clock: Clock) -> None:
     with pacs(0xA700) as (port, received):
         for seconds in (0, 4, 2, 20):
@@ -157,7 +177,7 @@ def test_a_sop_class_that_is_not_accepted_is_dead_at_once_and_says_so(
     sender(ledger, spool, clock, server.server_address[1]).tick()
     server.shutdown()
     assert states(ledger) == ["DEAD"] * 2
-    assert seen(ledger) == {"status 0x0122: not allowed there"}
+    assert seen(ledger) == {"status 0x0122: this SOP Class is not accepted there"}
 
 
 @contextmanager

@@ -78,17 +78,19 @@ def turn(ledger: Ledger, spool: Path, stage: Callable[[Job], None], deadline_sec
     [
         pytest.param(hangs, "QUEUED: the step took longer than 2 s and was ended", id="hang"),
         pytest.param(crashes, "QUEUED: the model's process died (exit code 11)", id="crash"),
-        pytest.param(runs_out_of_memory, "QUEUED: MemoryError: liver", id="out of memory"),
+        pytest.param(runs_out_of_memory, "QUEUED: MemoryError at ", id="out of memory"),
         pytest.param(declines, "DECLINED: liver is not for a knee", id="not for this model"),
         pytest.param(fails, "FAILED: liver has no weights", id="broken"),
-        pytest.param(errs, "FAILED: ZeroDivisionError: liver", id="unknown error"),
+        pytest.param(errs, "FAILED: ZeroDivisionError at ", id="unknown error: its place, and not its words"),
     ],
 )
 def test_a_bad_step_ends_as_it_should_and_the_next_job_is_done(
     ledger: Ledger, tmp_path: Path, stage: Callable[[Job], None], ending: str
 ) -> None:
     ended = turn(ledger, tmp_path, stage, deadline_seconds=2.0 if stage is hangs else 30.0)
-    assert ended == {"first": ending, "second": "INFERRED: "}
+    assert ended["first"].startswith(ending)
+
+    assert ended["second"] == "INFERRED: "
 
 
 def test_a_step_that_always_crashes_is_given_up_and_shown(ledger: Ledger, tmp_path: Path) -> None:

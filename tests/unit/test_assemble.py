@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset
 
+from service import retain
 from service.assemble import Assembler
 from service.core.completeness import Patience
-from service.edge.ledger import Ledger, opened
-from service.edge.part10 import Naming, Sender, encode_meta
+from service.core.errors import TryAgain
+from service.edge.ledger import Ledger, SeriesRow, StackRow, opened
+from service.edge.part10 import Naming, Provenance, encode_meta
 from service.edge.records import read_stack
 from service.edge.spool import InstanceName, Spool
 from service.edge.tables import series, stacks
@@ -45,7 +47,7 @@ def arrive(spool: Spool, images: Sequence[Dataset], association: str, at: dateti
         naming = Naming(
             str(image.SOPClassUID), name.sop_instance_uid, str(image.StudyInstanceUID), name.series_instance_uid
         )
-        meta = encode_meta(naming, EXPLICIT_LITTLE_ENDIAN, Sender("CT01", "ISOCENTER", association))
+        meta = encode_meta(naming, EXPLICIT_LITTLE_ENDIAN, Provenance("CT01", "ISOCENTER", association))
         spool.admit(name, meta, data_set(image))
         os.utime(spool.incoming(name), (at.timestamp(), at.timestamp()))
 
@@ -56,7 +58,7 @@ def after(seconds: float) -> datetime:
 
 def geometries(ledger: Ledger) -> list[str]:
     return sorted(
-        row["geometry"] or row["reason"].split(":")[0] for row in ledger.rows(stacks) if not row["superseded"]
+        row["geometry"] or row["reason"].split(":")[0] for row in ledger.rows(stacks) if row["standing"] == "STANDS"
     )
 
 
@@ -155,7 +157,7 @@ def test_a_stack_whose_record_was_deleted_is_made_again(spool: Spool, ledger: Le
     assert read_stack(spool, stack_id).stack_id == stack_id
 
 
-def test_a_file_that_cannot_be_read_is_held_and_the_rest_goes_on(
+def test_a_series_with_a_file_that_cannot_be_read_is_refused_until_it_comes_again(
     spool: Spool, ledger: Ledger, assembler: Assembler
 ) -> None:
     images = factories.ct_series(GRID)
@@ -163,5 +165,55 @@ def test_a_file_that_cannot_be_read_is_held_and_the_rest_goes_on(
     spool.incoming(InstanceName(str(images[0].SeriesInstanceUID), str(images[0].SOPInstanceUID))).write_bytes(b"noise")
     assembler.tick(after(0))
     assembler.tick(datetime.now(UTC) + timedelta(seconds=60))
-    assert geometries(ledger) == ["axial, 7 x 8 x 8 voxels of 2.5 x 1 x 1 mm"]
+    assert geometries(ledger) == ["unreadable instances"]
     assert len(list((spool.root / "held").iterdir())) == 1
+    arrive(spool, images[:1], "2.25.2")
+    assembler.tick(datetime.now(UTC) + timedelta(seconds=120))
+    assert geometries(ledger) == ["axial, 8 x 8 x 8 voxels of 2.5 x 1 x 1 mm"]
+
+
+def test_a_file_that_cannot_be_read_just_now_is_read_by_the_next_tick(
+    spool: Spool, ledger: Ledger, assembler: Assembler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path) -> None:
+        raise TryAgain(f"{path.name} cannot be read now (OSError)")
+
+    arrive(spool, factories.ct_series(GRID), "2.25.1")
+    with monkeypatch.context() as broken:
+        broken.setattr("service.assemble.read_instance", fail)
+        assembler.tick(after(60))
+    assert list((spool.root / "held").iterdir()) == []
+    for _ in range(2):
+        assembler.tick(after(61))
+    assert geometries(ledger) == ["axial, 8 x 8 x 8 voxels of 2.5 x 1 x 1 mm"]
+
+
+def test_a_series_that_cannot_be_closed_holds_up_no_other(
+    spool: Spool, ledger: Ledger, assembler: Assembler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = factories.ct_series(GRID, seed="one"), factories.ct_series(GRID, seed="two")
+    arrive(spool, [*first, *second], "2.25.1")
+    really = ledger.close_series
+
+    def fail_for_the_first(closed: SeriesRow, parts: Sequence[StackRow], now: datetime) -> None:
+        if closed.series_instance_uid == first[0].SeriesInstanceUID:
+            raise OverflowError
+        really(closed, parts, now)
+
+    monkeypatch.setattr(ledger, "close_series", fail_for_the_first)
+    assembler.tick(after(60))
+    assert [row["series_instance_uid"] for row in ledger.rows(series)] == [second[0].SeriesInstanceUID]
+
+
+def test_retention_removes_what_has_ended_and_nothing_that_came_since(
+    spool: Spool, ledger: Ledger, assembler: Assembler
+) -> None:
+    images = factories.ct_series(GRID, missing=[4])
+    arrive(spool, images, "2.25.1")
+    assembler.tick(after(60))
+    arrive(spool, factories.ct_series(GRID)[4:5], "2.25.2")
+    retain.tick(spool, ledger, after(864000), timedelta(days=7))
+    assert len(list(spool.arrivals())) == 8
+    spool.remove(InstanceName(str(images[0].SeriesInstanceUID), str(factories.ct_series(GRID)[4].SOPInstanceUID)))
+    retain.tick(spool, ledger, after(864000), timedelta(days=7))
+    assert list(spool.arrivals()) == []

@@ -73,6 +73,35 @@ def test_a_wrong_file_names_itself_the_line_and_the_cure(
         assert words in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        pytest.param("node.yaml", "spool: a\nspool: b\n", "node.yaml:2: spool is written twice", id="a key twice"),
+        pytest.param("node.yaml", "keeping: {days: .inf}\n", "keeping.days", id="for ever"),
+        pytest.param(
+            "destinations.yaml",
+            DESTINATIONS + DESTINATIONS.splitlines()[1],
+            "two destinations are named pacs",
+            id="a name twice",
+        ),
+    ],
+)
+def test_what_is_ambiguous_or_boundless_is_refused(folder: Path, name: str, text: str, expected: str) -> None:
+    (folder / name).write_text(text)
+    with pytest.raises(ConfigurationError, match=expected):
+        load(folder)
+
+
+def test_a_section_whose_lines_are_all_comments_is_one_of_defaults(folder: Path) -> None:
+    (folder / "node.yaml").write_text("receiving:\n  # port: 104\n")
+    assert load(folder).node.receiving.port == 11112
+
+
+def test_a_relative_sqlite_ledger_is_relative_to_the_configuration(folder: Path) -> None:
+    (folder / "node.yaml").write_text("ledger: sqlite:///here.sqlite3\n")
+    assert load(folder).ledger_url == f"sqlite:///{folder / 'here.sqlite3'}"
+
+
 def test_a_folder_without_configuration_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="isocenter init"):
         load(tmp_path)

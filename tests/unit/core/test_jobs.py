@@ -5,11 +5,12 @@ from itertools import product
 
 import pytest
 
-from service.core.errors import Broken, NotAVolume, TryAgain, Unproven, Unsuitable
+from service.core.errors import Broken, NoRoom, NotAVolume, TryAgain, Unproven, Unsuitable
 from service.core.jobs import (
     ACTIVE,
     MOST_ATTEMPTS,
     TRANSITIONS,
+    UNREADABLE,
     DeliveryState,
     Event,
     State,
@@ -27,11 +28,13 @@ POSSIBLE = {
     ("INFERRING", "DECLINE", "DECLINED"),
     ("INFERRING", "FAIL", "FAILED"),
     ("INFERRED", "START", "REPORTING"),
+    ("INFERRED", "DECLINE", "DECLINED"),
     ("REPORTING", "DONE", "REPORTED"),
     ("REPORTING", "RETRY", "INFERRED"),
     ("REPORTING", "DECLINE", "DECLINED"),
     ("REPORTING", "FAIL", "FAILED"),
     ("REPORTED", "DELIVER", "DELIVERED"),
+    ("REPORTED", "REQUEUE", "QUEUED"),
     ("FAILED", "REQUEUE", "QUEUED"),
     ("DECLINED", "REQUEUE", "QUEUED"),
 }
@@ -63,6 +66,7 @@ def test_no_state_is_a_dead_end_for_a_person_except_delivered() -> None:
     [
         pytest.param(TryAgain("disk"), 0, Event.RETRY, id="first failure"),
         pytest.param(TryAgain("disk"), MOST_ATTEMPTS - 1, Event.FAIL, id="last failure"),
+        pytest.param(NoRoom("disk"), 50, Event.RETRY, id="no room, for ever"),
         pytest.param(Unsuitable("knee"), 0, Event.DECLINE, id="not for this model"),
         pytest.param(NotAVolume("hole", "a hole"), 0, Event.DECLINE, id="not a volume"),
         pytest.param(Broken("weights"), 0, Event.FAIL, id="broken"),
@@ -87,6 +91,7 @@ def test_an_error_decides_what_is_done_next(error: Exception, attempts: int, eve
         pytest.param(0x0110, 1, DeliveryState.WAITING, True, id="processing failure twice"),
         pytest.param(0x0110, 2, DeliveryState.DEAD, True, id="processing failure three times"),
         pytest.param(0x0124, 0, DeliveryState.DEAD, True, id="not authorised"),
+        pytest.param(UNREADABLE, 0, DeliveryState.DEAD, True, id="its file is gone"),
         pytest.param(0x0122, 0, DeliveryState.DEAD, True, id="SOP Class not supported"),
     ],
 )

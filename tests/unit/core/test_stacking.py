@@ -178,3 +178,19 @@ def test_every_instance_is_in_exactly_one_part() -> None:
     members = series(TEN) + [replace(each, sop_instance_uid=f"2.{k}", plane=None) for k, each in enumerate(series(TEN))]
     listed = [each.sop_instance_uid for part in split(members) for each in part.instances]
     assert sorted(listed) == sorted(each.sop_instance_uid for each in members)
+
+
+@pytest.mark.parametrize(
+    "heights",
+    [
+        pytest.param([0.0, 1.0, 2.0, 3.02, 4.04, 5.06, 6.08, 7.1], id="a spacing that drifts"),
+        pytest.param([0.0, 2.5, 5.0, 5.02, 7.5, 10.0, 12.5], id="a slice almost twice"),
+    ],
+)
+def test_a_spacing_that_is_neither_even_nor_a_hole_is_irregular(heights: list[float]) -> None:
+    assert only_refusal(series(heights)).reason is Reason.IRREGULAR_SPACING
+
+
+def test_the_same_instances_under_another_series_are_another_stack() -> None:
+    copied = [replace(each, series_instance_uid="1.2.4") for each in series(TEN)]
+    assert only_stack(copied).stack_id != only_stack(series(TEN)).stack_id

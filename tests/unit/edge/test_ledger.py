@@ -11,8 +11,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
 from service.core.errors import Broken, TryAgain
-from service.core.jobs import DeliveryState, Event, Job, State, Verdict, judge
-from service.edge.ledger import Ledger, SeriesRow, StackRow, opened
+from service.core.jobs import MOST_LAPSES, DeliveryState, Event, Job, State, Verdict, judge
+from service.edge.ledger import EndedSeries, Ledger, SeriesRow, StackRow, opened
 from service.edge.tables import deliveries, events, jobs, metadata, stacks
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -106,14 +106,16 @@ def test_only_the_holder_of_the_lease_settles_a_job(ledger: Ledger) -> None:
     assert state_of(ledger) == State.INFERRING
 
 
-def test_an_expired_lease_gives_the_job_back_without_counting_it(ledger: Ledger) -> None:
+def test_an_expired_lease_gives_the_job_back_without_counting_a_try(ledger: Ledger) -> None:
     queue(ledger, a_job())
     job = start(ledger)
     assert ledger.renew(job, "w", SOON)
     assert ledger.expire_leases(SOON - timedelta(seconds=1)) == []
     assert ledger.expire_leases(SOON + timedelta(seconds=1)) == ["job"]
     assert not ledger.renew(job, "w", SOON + timedelta(minutes=1))
-    assert start(ledger, "other").attempts == 0
+    again = ledger.claim(State.QUEUED, "other", SOON + timedelta(minutes=1), SOON + timedelta(minutes=2))
+    assert again is not None
+    assert again.attempts == 0
 
 
 def test_a_retry_is_due_when_its_time_has_come_and_is_counted(ledger: Ledger) -> None:
@@ -135,7 +137,10 @@ def test_every_change_leaves_an_event(ledger: Ledger) -> None:
 def test_a_late_instance_supersedes_the_stack_and_declines_what_waits(ledger: Ledger) -> None:
     queue(ledger, a_job())
     ledger.close_series(series_row("larger set"), [stack_row("new stack")], NOW)
-    assert {row["stack_id"]: row["superseded"] for row in ledger.rows(stacks)} == {"stack": 1, "new stack": 0}
+    assert {row["stack_id"]: row["standing"] for row in ledger.rows(stacks)} == {
+        "stack": "SUPERSEDED",
+        "new stack": "STANDS",
+    }
     assert state_of(ledger) == State.DECLINED
     assert ledger.undecided() == {"new stack": "1.2.3"}
 
@@ -174,7 +179,8 @@ def test_a_dead_delivery_stays_until_a_person_requeues_its_job(ledger: Ledger) -
     (delivery,) = ledger.start_deliveries("pacs", NOW, SOON, 10)
     ledger.settle_delivery(delivery, Verdict(DeliveryState.DEAD, True, "status 0xC000"), NOW, NOW)
     assert ledger.start_deliveries("pacs", SOON, SOON, 10) == []
-    assert ledger.requeue("job", NOW) is State.REPORTED
+    assert ledger.dead_deliveries("job") == ["1.1"]
+    ledger.revive_deliveries("job", NOW)
     assert len(ledger.start_deliveries("pacs", NOW, SOON, 10)) == 1
     assert [row["state"] for row in ledger.rows(deliveries)] == [DeliveryState.SENDING]
 
@@ -194,15 +200,65 @@ def test_requeueing_what_is_not_there_names_it(ledger: Ledger) -> None:
 @pytest.mark.parametrize(
     ("ending", "expected"),
     [
-        pytest.param(Event.DECLINE, {"1.2.3": ["job"]}, id="declined"),
-        pytest.param(Event.FAIL, {}, id="failed: a person has to look"),
+        pytest.param(Event.DECLINE, [EndedSeries("1.2.3", "set", ("job",), ("stack",))], id="declined"),
+        pytest.param(Event.FAIL, [], id="failed: a person has to look"),
     ],
 )
 def test_only_series_whose_work_has_ended_may_leave_the_spool(
-    ledger: Ledger, ending: Event, expected: dict[str, list[str]]
+    ledger: Ledger, ending: Event, expected: list[EndedSeries]
 ) -> None:
     queue(ledger, a_job())
-    assert ledger.ended_series(SOON) == {}
+    assert ledger.ended_series(SOON) == []
     ledger.settle(start(ledger), "w", ending, NOW, "reason")
     assert ledger.ended_series(SOON) == expected
-    assert ledger.ended_series(NOW) == {}
+    assert ledger.ended_series(NOW) == []
+
+
+def test_a_series_that_is_not_routed_yet_never_leaves_the_spool(ledger: Ledger) -> None:
+    ledger.close_series(series_row(), [stack_row()], NOW)
+    assert ledger.ended_series(SOON) == []
+
+
+def test_a_series_that_has_left_the_spool_is_not_routed_again(ledger: Ledger) -> None:
+    queue(ledger, a_job())
+    ledger.forget_files("1.2.3")
+    ledger.forget_decisions()
+    assert ledger.undecided() == {}
+    assert ledger.volumes() == {}
+    assert ledger.ended_series(SOON) == []
+
+
+def test_what_was_made_of_a_superseded_stack_is_not_delivered(ledger: Ledger) -> None:
+    queue(ledger, a_job())
+    running = start(ledger)
+    ledger.close_series(series_row("larger set"), [stack_row("new stack")], NOW)
+    ledger.settle(running, "w", Event.DONE, NOW)
+    assert state_of(ledger) == State.DECLINED
+
+
+def test_a_job_that_takes_its_worker_down_each_time_is_given_up(ledger: Ledger) -> None:
+    queue(ledger, a_job())
+    moment = NOW
+    for _ in range(MOST_LAPSES):
+        moment += timedelta(hours=1)
+        assert ledger.claim(State.QUEUED, "w", moment, moment) is not None
+        ledger.expire_leases(moment + timedelta(seconds=1))
+    (row,) = ledger.rows(jobs)
+    assert (row["state"], row["reason"]) == (State.FAILED, "its worker died 5 times while it ran")
+
+
+def test_a_reported_job_whose_objects_are_gone_can_be_started_again(ledger: Ledger) -> None:
+    reported(ledger, a_job(), "1.1")
+    assert ledger.requeue("job", NOW) is State.QUEUED
+
+
+def test_states_are_counted_over_all_rows(ledger: Ledger) -> None:
+    ledger.close_series(series_row(), [stack_row()], NOW)
+    ledger.decide("stack", "runs", [a_job(f"job {number}") for number in range(1200)])
+    assert ledger.counts(jobs) == {"QUEUED": 1200}
+
+
+def test_events_of_one_series_are_not_those_of_another_whose_uid_begins_alike(ledger: Ledger) -> None:
+    ledger.close_series(series_row(uid="1.2.3"), [], NOW)
+    ledger.close_series(series_row(uid="1.2.34"), [], NOW)
+    assert len(ledger.events_of("1.2.3")) == 1

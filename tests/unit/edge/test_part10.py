@@ -8,12 +8,12 @@ from pydicom import Dataset, dcmread
 
 from service.core.errors import Broken
 from service.derived.encoding import encode
-from service.edge.part10 import Naming, Sender, data_set_offset, encode_meta, is_dicom, read_instance, read_naming
+from service.edge.part10 import Naming, Provenance, data_set_offset, encode_meta, is_dicom, read_instance, read_naming
 from tests import factories
 from tests.raw_sender import data_set
 
 EXPLICIT, IMPLICIT = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2"
-SENDER = Sender("CT01", "ISOCENTER", "2.25.1")
+PROVENANCE = Provenance("CT01", "ISOCENTER", "2.25.1")
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def naming(image: Dataset) -> Naming:
 
 def test_a_received_data_set_becomes_a_valid_file_with_its_bytes_untouched(image: Dataset, tmp_path: Path) -> None:
     sent = data_set(image)
-    encoded = encode_meta(naming(image), EXPLICIT, SENDER) + sent
+    encoded = encode_meta(naming(image), EXPLICIT, PROVENANCE) + sent
     (tmp_path / "image.dcm").write_bytes(encoded)
     assert encoded[data_set_offset(encoded[:144]) :] == sent
     read = dcmread(tmp_path / "image.dcm")
@@ -55,7 +55,7 @@ def test_a_data_set_in_another_syntax_than_negotiated_is_refused(image: Dataset)
 
 def test_the_facts_of_an_instance_are_those_of_its_header(image: Dataset, tmp_path: Path) -> None:
     path = tmp_path / "image.dcm"
-    path.write_bytes(encode_meta(naming(image), EXPLICIT, SENDER) + data_set(image))
+    path.write_bytes(encode_meta(naming(image), EXPLICIT, PROVENANCE) + data_set(image))
     instance = read_instance(path)
     assert instance.plane is not None
     assert instance.plane.spacing.between_rows_mm == 0.5

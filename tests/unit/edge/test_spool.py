@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from service.core.errors import Broken, TryAgain
-from service.edge.part10 import Naming, Sender, encode_meta
+from service.edge.part10 import Naming, Provenance, encode_meta
 from service.edge.spool import Admission, InstanceName, Spool
 
 NAMING = Naming("1.2.840.10008.5.1.4.1.1.2", "1.2.3.4", "1.2.3", "1.2.3.1")
 NAME = InstanceName("1.2.3.1", "1.2.3.4")
-META = encode_meta(NAMING, "1.2.840.10008.1.2.1", Sender("CT01", "ISOCENTER", "2.25.1"))
-OTHER_META = encode_meta(NAMING, "1.2.840.10008.1.2.1", Sender("CT02", "ISOCENTER", "2.25.2"))
+META = encode_meta(NAMING, "1.2.840.10008.1.2.1", Provenance("CT01", "ISOCENTER", "2.25.1"))
+OTHER_META = encode_meta(NAMING, "1.2.840.10008.1.2.1", Provenance("CT02", "ISOCENTER", "2.25.2"))
 
 
 @pytest.fixture

@@ -35,6 +35,7 @@ def upgrade() -> None:
         sa.Column("state", sa.String(16), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("lapses", sa.Integer(), nullable=False),
         sa.Column("next_at", sa.String(32), nullable=False),
         sa.Column("worker", sa.String(64), nullable=False),
         sa.Column("lease_until", sa.String(32), nullable=True),
@@ -90,7 +91,7 @@ def upgrade() -> None:
         sa.Column("geometry", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("decision", sa.Text(), nullable=False),
-        sa.Column("superseded", sa.Integer(), nullable=False),
+        sa.Column("standing", sa.String(16), nullable=False),
         sa.ForeignKeyConstraint(
             ["series_instance_uid"],
             ["series.series_instance_uid"],
