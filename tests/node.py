@@ -141,13 +141,13 @@ def answers(node: Node) -> bool:
     return True
 
 
-def until(holds: Callable[[], object], what: str, seconds: float = 120) -> None:
+def until(holds: Callable[[], object], what: str, seconds: float = 120, pause: float = 0.2) -> None:
     """Wait until something holds, and fail with its name when it does not in time."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if holds():
             return
-        time.sleep(0.2)
+        time.sleep(pause)
     raise AssertionError(f"not within {seconds:g} s: {what}")
 
 

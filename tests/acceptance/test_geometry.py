@@ -47,7 +47,8 @@ def seen_on(phantom: Phantom, orientation: str, spacing_mm: tuple[float, float, 
     """The same anatomy as another scan would have it: on a grid of that orientation and spacing, same centre."""
     source = phantom.volume.grid
     direction = ORIENTATIONS[orientation]
-    extent = np.abs(direction.T @ (source.direction @ (source.spacing_mm * source.shape)))
+    nearest = np.abs(direction.T @ source.direction).argmax(axis=1)
+    extent = (source.spacing_mm * source.shape)[nearest]
     shape = np.ceil(extent / spacing_mm).astype(int)
     affine = np.eye(4)
     affine[:3, :3] = direction * spacing_mm

@@ -10,17 +10,19 @@ from pathlib import Path
 import pytest
 from pydicom import Dataset, dcmread
 
-from models.phantom import abdomen
 from service.commands.archive import Orthanc
 from service.core.errors import TryAgain
 from service.derived.encoding import encode
-from service.derived.synthetic import Subject, ct_series
 from service.edge.ledger import opened
 from service.edge.storage_scu import store
 from service.edge.tables import events
+from service.settings import Settings
+from tests import factories
 from tests.node import ROLES, Node, all_ended, answers, configure, rule, running, until
+from tests.unit.models import packages
 
-SHAPE, SPACING_MM = (48, 72, 80), (4.5, 4.5, 4.5)
+GRID = factories.grid(shape=(60, 32, 32), spacing_mm=(3.0, 3.0, 3.0))
+RULES = [rule("tiny", modality="CT")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +46,28 @@ MOMENTS = {
 
 
 @pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory, pacs: Orthanc) -> Iterator[Node]:
-    rules = [rule("phantom_abdomen", modality="CT")]
-    with running(configure(tmp_path_factory.mktemp("node"), pacs.port, rules)) as node:
+def packages_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that takes no time."""
+    folder = tmp_path_factory.mktemp("packages")
+    packages.with_weights(folder / "tiny")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory, pacs: Orthanc, packages_folder: Path) -> Iterator[Node]:
+    with running(settings_in(tmp_path_factory.mktemp("node"), pacs, packages_folder)) as node:
         yield node
+
+
+def settings_in(folder: Path, pacs: Orthanc, packages_folder: Path) -> Settings:
+    return configure(folder, pacs.port, RULES, inferring={"packages": [str(packages_folder)]})
 
 
 @pytest.fixture
 def series(request: pytest.FixtureRequest, tmp_path: Path) -> list[Path]:
     """A study of its own for each moment, as files."""
-    seed = str(request.node.name)
     paths = []
-    for number, image in enumerate(ct_series(abdomen(21, SHAPE, SPACING_MM).volume, Subject(seed=seed))):
+    for number, image in enumerate(factories.ct_series(GRID, seed=str(request.node.name))):
         paths.append(tmp_path / f"{number:03d}.dcm")
         paths[-1].write_bytes(encode(image))
     return paths
@@ -79,10 +91,12 @@ def send_until_all_are_acknowledged(node: Node, files: list[Path]) -> None:
 
 def killer(node: Node, moment: Moment, known: int) -> Callable[[], None]:
     """Waits for the moment, then kills."""
+    incoming = node.settings.spool / "incoming"
+    here = len(list(incoming.iterdir()))
 
     def wait_and_kill() -> None:
         if not moment.event:
-            until(lambda: any((node.settings.spool / "tmp").iterdir()), "an instance is being written")
+            until(lambda: len(list(incoming.iterdir())) >= here + 3, "instances arrive", seconds=30, pause=0.001)
         else:
             until(lambda: _happened(node, moment, known), f"{moment.event} {moment.after}")
         node.kill(moment.role)
@@ -135,8 +149,10 @@ def _series_uid(series: list[Path]) -> set[str]:
     return {str(header.SeriesInstanceUID) for header in _headers(series)}
 
 
-def test_a_killed_node_goes_on_where_it_was(tmp_path: Path, pacs: Orthanc, series: list[Path]) -> None:
-    settings = configure(tmp_path / "config", pacs.port, [rule("phantom_abdomen", modality="CT")])
+def test_a_killed_node_goes_on_where_it_was(
+    tmp_path: Path, pacs: Orthanc, series: list[Path], packages_folder: Path
+) -> None:
+    settings = settings_in(tmp_path / "config", pacs, packages_folder)
     with running(settings) as first:
         send_until_all_are_acknowledged(first, series)
         until(lambda: [job["state"] for job in first.jobs()] == ["INFERRING"], "the model runs")
@@ -149,8 +165,10 @@ def test_a_killed_node_goes_on_where_it_was(tmp_path: Path, pacs: Orthanc, serie
         _assert_complete(second, pacs, series)
 
 
-def test_a_stopped_node_gives_its_work_back_at_once(tmp_path: Path, pacs: Orthanc, series: list[Path]) -> None:
-    settings = configure(tmp_path / "config", pacs.port, [rule("phantom_abdomen", modality="CT")])
+def test_a_stopped_node_gives_its_work_back_at_once(
+    tmp_path: Path, pacs: Orthanc, series: list[Path], packages_folder: Path
+) -> None:
+    settings = settings_in(tmp_path / "config", pacs, packages_folder)
     with running(settings) as first:
         send_until_all_are_acknowledged(first, series)
         until(lambda: [job["state"] for job in first.jobs()] == ["INFERRING"], "the model runs")

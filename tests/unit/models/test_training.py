@@ -193,6 +193,14 @@ def test_a_trained_package_is_sealed_and_predicts(package: Path, decathlon: Path
     assert (tmp_path / "run" / "log.csv").read_text(encoding="utf-8").startswith("iteration,seconds,loss,Liver")
 
 
+def test_training_ends_early_when_its_patience_does(package: Path, decathlon: Path, tmp_path: Path) -> None:
+    stuck = recipe(patience=1, learning_rate=1e-12, weight_decay=0, validate_every=3)
+    (package / "training.yaml").write_text(yaml.safe_dump(stuck.model_dump(mode="json")), encoding="utf-8")
+    train(package, decathlon, tmp_path / "run", "cpu")
+    rows = (tmp_path / "run" / "log.csv").read_text(encoding="utf-8").splitlines()[1:]
+    assert [row.split(",")[0] for row in rows] == ["3", "6"]
+
+
 def test_evaluating_writes_the_cards_numbers_and_leaves_its_prose(
     package: Path, decathlon: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
