@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from service.commands import inspect
 from service.commands.archive import AE_TITLE, free_port
 from service.core.errors import TryAgain
 from service.edge.storage_scu import Remote, echo
@@ -66,17 +67,13 @@ class Node:
         receiving = self.settings.node.receiving
         return Remote(SENDER, receiving.ae_title, "127.0.0.1", receiving.port)
 
-    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """A command of the node's, run to its end."""
-        return run_command(*words, "--config", str(self.settings.folder))
-
     def jobs(self) -> list[dict[str, Any]]:
-        """`isocenter jobs --json`."""
-        return list(json.loads(self.command("jobs", "--json").stdout))
+        """What `isocenter jobs` shows."""
+        return inspect.job_rows(self.settings)
 
     def series(self) -> list[dict[str, Any]]:
-        """The Series of `isocenter status --json`, one row for each stack or refusal."""
-        return list(json.loads(self.command("status", "--json").stdout)["series"])
+        """The Series that `isocenter status` shows, one row for each stack or refusal."""
+        return inspect.status(self.settings).series
 
     def storescu(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """DCMTK's storescu towards this node."""

@@ -22,8 +22,7 @@ from service.core.jobs import ACTIVE, MOST_LAPSES, Delivery, DeliveryState, Even
 from service.edge.tables import deliveries, events, jobs, series, stacks
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
-_BUSY_SECONDS = 10  # less than a lease: a worker that waits for the database does not lose its job
-_LAPSE_WAIT = 5  # tries of back-off that a job waits for after its lease expired, at most
+_BUSY_SECONDS = 8  # less than a lease: a worker that waits for the database does not lose its job
 
 
 @dataclass(frozen=True, slots=True)
@@ -437,7 +436,7 @@ def _lapse(connection: Connection, row: Row[Any], now: datetime) -> None:
     if lapses >= MOST_LAPSES:
         _step(connection, row, Event.FAIL, now, reason=f"its worker died {lapses} times while it ran")
         return
-    next_at = now + wait(min(lapses - 1, _LAPSE_WAIT))
+    next_at = now if lapses == 1 else now + wait(lapses)
     _step(connection, row, Event.RETRY, now, reason="its lease expired", lapses=lapses, next_at=next_at)
 
 

@@ -72,10 +72,11 @@ def read_naming(data_set: bytes, transfer_syntax_uid: str) -> Naming:
     Raises Broken when it is no data set, when one of them is absent or not a UID, or when it ends too early.
     """
     syntax = UID(transfer_syntax_uid)
-    stream, declared = BytesIO(data_set), [0]
+    stream, ends = BytesIO(data_set), [0]
 
     def at_pixels(tag: int, _vr: str | None, length: int) -> bool:
-        declared[0] = length if tag == _PIXEL_DATA and length != _UNDEFINED_LENGTH else 0
+        if tag == _PIXEL_DATA and length != _UNDEFINED_LENGTH:
+            ends[0] = stream.tell() + length
         return tag >= _PIXEL_DATA
 
     try:
@@ -94,7 +95,7 @@ def read_naming(data_set: bytes, transfer_syntax_uid: str) -> Naming:
             raise Broken(f"not a data set in {syntax.name}: it has no {keyword}")
         if not is_uid(value):
             raise Broken(f"{keyword} {value[:70]!r} is not a UID")
-    short = declared[0] - (len(data_set) - stream.tell())
+    short = ends[0] - len(data_set)
     if short > 0:
         raise Broken(f"the data set is truncated: {short} bytes of its Pixel Data are missing")
     return naming
@@ -147,7 +148,8 @@ def read_instance(path: Path) -> Instance:
     """The facts of a file that assembling and routing need. Raises Broken when it has not even its UIDs."""
     with _translated(path), path.open("rb") as stream:
         header = dcmread(stream, stop_before_pixels=True)
-        left = path.stat().st_size - stream.tell()
+        implicit = header.file_meta.TransferSyntaxUID.is_implicit_VR
+        left = path.stat().st_size - stream.tell() - (8 if implicit else 12)  # the header of Pixel Data itself
         return _instance(header, left)
 
 

@@ -30,8 +30,8 @@ from service.roles.clock import now
 from service.roles.life import Life, live
 from service.settings import Settings
 
-LEASE = timedelta(seconds=20)
-_RENEW_SECONDS = 5.0
+LEASE = timedelta(seconds=15)
+_RENEW_SECONDS = 4.0
 _IDLE_SECONDS = 0.25
 _WATCH_SECONDS = 0.5
 _REPORT_SECONDS = 300.0

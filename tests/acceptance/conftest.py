@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from service.commands.archive import Orthanc, orthanc
+from tests.unit.models import packages
 
 
 @pytest.fixture(scope="module")
@@ -13,6 +14,14 @@ def pacs(outside_tool: Callable[[str], str], tmp_path_factory: pytest.TempPathFa
     """A running Orthanc, empty at the start of a module."""
     with orthanc(outside_tool("Orthanc"), tmp_path_factory.mktemp("orthanc")) as archive:
         yield archive
+
+
+@pytest.fixture(scope="session")
+def packages_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model, `tiny`, that takes any CT and no time."""
+    folder = tmp_path_factory.mktemp("packages")
+    packages.with_weights(folder / "tiny")
+    return folder
 
 
 @pytest.fixture(scope="session")

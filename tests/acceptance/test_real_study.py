@@ -20,6 +20,7 @@ from service.commands.archive import Orthanc
 from service.core.stacking import split
 from service.derived.frames import frames
 from service.edge.part10 import read_instance
+from service.edge.storage_scu import store
 from tests.node import Node, all_ended, configure, rule, running, until
 from tests.validators import faults
 
@@ -188,8 +189,8 @@ def test_the_same_study_again_is_no_new_work(node: Node, pacs: Orthanc, storescu
     assert (len(node.jobs()), len(pacs.ask("/instances"))) == before
 
 
-def test_results_sent_back_to_the_node_are_never_analysed(node: Node, files: dict[str, Path], storescu: str) -> None:
-    assert node.storescu(storescu, *map(str, files.values())).returncode == 0
+def test_results_sent_back_to_the_node_are_never_analysed(node: Node, files: dict[str, Path]) -> None:
+    assert {status for _, status in store(node.remote, list(files.values()))} == {0x0000}
     until(lambda: len(node.series()) == 8, "the results are listed as series")
     listed = [row for row in node.series() if "made by this node" in row["geometry"]]
     assert len(listed) == 2

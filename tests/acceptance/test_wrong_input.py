@@ -13,15 +13,19 @@ from service.settings import Settings
 from tests import factories, raw_sender
 from tests.node import SENDER, Node, all_ended, answers, configure, rule, run_command, running, until
 
-GRID = factories.grid(shape=(24, 48, 48), spacing_mm=(5.0, 5.0, 5.0))
-PHANTOM_RULE = rule("phantom_abdomen", modality="CT")
+GRID = factories.grid(shape=(24, 48, 48), spacing_mm=(4.0, 4.0, 4.0))
+RULE = rule("tiny", modality="CT")
 
 
 @pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+def node(tmp_path_factory: pytest.TempPathFactory, packages_folder: Path) -> Iterator[Node]:
     """A node whose only destination is down."""
-    with running(configure(tmp_path_factory.mktemp("node"), free_port(), [PHANTOM_RULE])) as node:
+    with running(settings_in(tmp_path_factory.mktemp("node"), free_port(), packages_folder)) as node:
         yield node
+
+
+def settings_in(folder: Path, archive_port: int, packages_folder: Path) -> Settings:
+    return configure(folder, archive_port, [RULE], inferring={"packages": [str(packages_folder)]})
 
 
 def write(series: list[Dataset], folder: Path) -> Path:
@@ -132,9 +136,9 @@ def test_images_in_the_spool_are_for_the_service_alone(node: Node) -> None:
 
 
 def test_a_broken_rules_file_stops_the_start_with_file_line_and_cure_and_nothing_else(
-    node: Node, tmp_path: Path
+    node: Node, tmp_path: Path, packages_folder: Path
 ) -> None:
-    settings = configure(tmp_path / "broken", free_port(), [PHANTOM_RULE])
+    settings = settings_in(tmp_path / "broken", free_port(), packages_folder)
     broken = (settings.folder / "rules.yaml").read_text().replace("modality", "modalty")
     (settings.folder / "rules.yaml").write_text(broken)
     seen = run_command("serve", "--config", str(settings.folder))
@@ -145,9 +149,11 @@ def test_a_broken_rules_file_stops_the_start_with_file_line_and_cure_and_nothing
     assert answers(node)
 
 
-def test_results_wait_for_a_destination_that_is_down_and_arrive_when_it_is_up(tmp_path: Path, storescu: str) -> None:
+def test_results_wait_for_a_destination_that_is_down_and_arrive_when_it_is_up(
+    tmp_path: Path, storescu: str, packages_folder: Path
+) -> None:
     port = free_port()
-    settings = configure(tmp_path / "config", port, [PHANTOM_RULE])
+    settings = settings_in(tmp_path / "config", port, packages_folder)
     series = write(factories.ct_series(GRID, seed="down"), tmp_path / "series")
     with running(settings) as node:
         assert node.storescu(storescu, "+sd", str(series)).returncode == 0

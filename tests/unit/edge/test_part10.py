@@ -53,6 +53,12 @@ def test_a_data_set_in_another_syntax_than_negotiated_is_refused(image: Dataset)
         read_naming(data_set(image), IMPLICIT)
 
 
+@pytest.mark.parametrize("missing", [1, 2, 300])
+def test_a_data_set_that_ends_too_early_is_refused_to_the_byte(image: Dataset, missing: int) -> None:
+    with pytest.raises(Broken, match=f"truncated: {missing} bytes"):
+        read_naming(data_set(image)[:-missing], EXPLICIT)
+
+
 def test_the_facts_of_an_instance_are_those_of_its_header(image: Dataset, tmp_path: Path) -> None:
     path = tmp_path / "image.dcm"
     path.write_bytes(encode_meta(naming(image), EXPLICIT, PROVENANCE) + data_set(image))
@@ -90,7 +96,7 @@ def test_an_image_without_a_place_in_the_patient_has_no_plane(
 
 
 def test_a_truncated_file_is_seen_without_reading_its_pixels(image: Dataset, tmp_path: Path) -> None:
-    (tmp_path / "image.dcm").write_bytes(encode(image)[:-300])
+    (tmp_path / "image.dcm").write_bytes(encode(image)[:-1])
     assert read_instance(tmp_path / "image.dcm").pixels_missing
 
 
