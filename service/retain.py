@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 import structlog
 
 from service.core.identity import instance_set
-from service.edge.ledger import EndedSeries, Ledger
+from service.edge.ledger import Ledger
+from service.edge.questions import EndedSeries
 from service.edge.spool import InstanceName, Spool
 
 

@@ -33,11 +33,14 @@ class Decision:
 
     @property
     def sentence(self) -> str:
-        """The decision in words."""
+        """The decision in words, with the first reason against it; `isocenter explain` tells them all."""
         rule = self.match.rule
         if self.runs:
             return f"{rule.name}: runs {rule.model}"
-        return f"{rule.name}: {self.match.objection or '; '.join(self.objections)}"
+        if not self.match.holds:
+            return f"{rule.name}: {self.match.objection}"
+        more = len(self.objections) - 1
+        return f"{rule.name}: {self.objections[0]}" + (f" (and {more} more)" if more else "")
 
 
 @dataclass(frozen=True, slots=True)

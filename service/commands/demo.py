@@ -50,7 +50,7 @@ class Study:
 
 def main() -> None:
     """`python -m service.commands.demo <output folder> [<DICOM folder>]`; exit code 1 when nothing was delivered."""
-    output = Path(sys.argv[1]).absolute()
+    output = Path(sys.argv[1]).resolve()
     try:
         _clear(output / "node")
         delivered = run(output, Path(sys.argv[2]) if len(sys.argv) > 2 else None)

@@ -19,7 +19,7 @@ Colour = tuple[int, int, int]
 
 PANEL = 480  # pixels along the longest side of the volume
 _FILL, _OUTLINE_WIDTH = 0.28, 2
-_MARGIN, _HEADER, _CAPTION, _LEGEND_ROW, _LEGEND_COLUMN = 20, 56, 30, 30, 300
+_MARGIN, _HEADER, _CAPTION, _LEGEND_ROW, _LEGEND_COLUMN = 20, 56, 30, 30, 340
 _NARROWEST = 760  # title and warning side by side
 _PAPER, _BLACK, _INK, _FAINT = (22, 25, 30), (0, 0, 0), (238, 240, 243), (152, 159, 170)
 

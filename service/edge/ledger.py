@@ -8,21 +8,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sql
-from alembic import command
-from alembic.config import Config
-from sqlalchemy.engine import Connection, Engine, Row
+from sqlalchemy.engine import Connection, Row
 
-from service.core.errors import Broken, ConfigurationError, TryAgain
+from service.core.errors import Broken, TryAgain
 from service.core.jobs import ACTIVE, MOST_LAPSES, Delivery, DeliveryState, Event, Job, State, Verdict, after, wait
+from service.edge.database import connect, migrate
+from service.edge.questions import STANDS, Questions, Standing
 from service.edge.tables import deliveries, events, jobs, series, stacks
 
-_MIGRATIONS = Path(__file__).parent / "migrations"
-_BUSY_SECONDS = 8  # less than a lease: a worker that waits for the database does not lose its job
+_SUPERSEDED = "a later arrival changed the stack: a new job has it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,53 +48,19 @@ class StackRow:
     reason: str
 
 
-_SUPERSEDED = "a later arrival changed the stack: a new job has it"
-
-
-class Standing(StrEnum):
-    """Whether a stack is still what its Series consists of."""
-
-    STANDS = "STANDS"
-    SUPERSEDED = "SUPERSEDED"  # a late instance changed the Series
-    REMOVED = "REMOVED"  # its files have left the spool
-
-
-_STANDS = stacks.c.standing == Standing.STANDS
-
-
-@dataclass(frozen=True, slots=True)
-class EndedSeries:
-    """A Series all of whose work has ended, as it was when it was closed."""
-
-    series_instance_uid: str
-    instance_set: str
-    job_ids: tuple[str, ...]
-    stack_ids: tuple[str, ...]
-
-
-class Ledger:
+class Ledger(Questions):
     """One database. Every method is one transaction."""
 
     def __init__(self, url: str) -> None:
-        self._engine = _engine(url)
+        super().__init__(connect(url))
 
     def migrate(self) -> None:
         """Bring the schema up to date."""
-        config = Config()
-        config.set_main_option("script_location", str(_MIGRATIONS))
-        with self._engine.begin() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+        migrate(self._engine)
 
     def close(self) -> None:
         """Let go of the database."""
         self._engine.dispose()
-
-    def closed_series(self) -> dict[str, str]:
-        """Series Instance UID -> the instance set it was closed with."""
-        with self._engine.begin() as connection:
-            rows = connection.execute(sql.select(series.c.series_instance_uid, series.c.instance_set))
-            return {row.series_instance_uid: row.instance_set for row in rows}
 
     def close_series(self, closed: SeriesRow, parts: Sequence[StackRow], now: datetime) -> None:
         """Record a Series and its parts; parts of an earlier closing that are no more are superseded."""
@@ -128,56 +91,11 @@ class Ledger:
         for row in connection.execute(resting).all():
             _step(connection, row, Event.DECLINE, now, reason=_SUPERSEDED)
 
-    def ended_series(self, before: datetime) -> list[EndedSeries]:
-        """Every Series closed before then, all of whose stacks are decided and all of whose jobs ended before then."""
-        any_job, any_stack = jobs.alias(), stacks.alias()
-        ended = sql.and_(any_job.c.state.in_([State.DELIVERED, State.DECLINED]), any_job.c.changed_at < before)
-        busy = sql.exists().where(any_job.c.series_instance_uid == series.c.series_instance_uid, sql.not_(ended))
-        here = sql.exists().where(
-            any_stack.c.series_instance_uid == series.c.series_instance_uid, any_stack.c.standing != Standing.REMOVED
-        )
-        open_ = sql.exists().where(
-            any_stack.c.series_instance_uid == series.c.series_instance_uid,
-            any_stack.c.standing == Standing.STANDS,
-            any_stack.c.reason == "",
-            any_stack.c.decision == "",
-        )
-        old = sql.select(series.c.series_instance_uid, series.c.instance_set).where(
-            series.c.closed_at < before, here, sql.not_(busy), sql.not_(open_)
-        )
-        with self._engine.begin() as connection:
-            return [
-                EndedSeries(
-                    uid, instances, _ids(connection, jobs.c.job_id, uid), _ids(connection, stacks.c.stack_id, uid)
-                )
-                for uid, instances in connection.execute(old).all()
-            ]
-
     def forget_files(self, series_instance_uid: str) -> None:
         """Record that a Series has left the spool: nothing of it is routed again."""
         with self._engine.begin() as connection:
             mine = stacks.c.series_instance_uid == series_instance_uid
             connection.execute(stacks.update().where(mine).values(standing=Standing.REMOVED))
-
-    def volumes(self) -> dict[str, str]:
-        """Stack id -> Series Instance UID of every stack that is a volume and still stands."""
-        return self._volumes(sql.true())
-
-    def _volumes(self, condition: sql.ColumnElement[bool]) -> dict[str, str]:
-        wanted = sql.select(stacks.c.stack_id, stacks.c.series_instance_uid).where(
-            stacks.c.reason == "", _STANDS, condition
-        )
-        with self._engine.begin() as connection:
-            rows = connection.execute(wanted)
-            return {row.stack_id: row.series_instance_uid for row in rows}
-
-    def has_reopened(self) -> bool:
-        """True while a Series waits to be assembled again."""
-        with self._engine.begin() as connection:
-            return (
-                connection.execute(sql.select(series.c.instance_set).where(series.c.instance_set == "")).first()
-                is not None
-            )
 
     def reopen_series(self, series_instance_uid: str) -> None:
         """Have a Series assembled again from what lies in the spool."""
@@ -185,14 +103,10 @@ class Ledger:
             same = series.c.series_instance_uid == series_instance_uid
             connection.execute(series.update().where(same).values(instance_set=""))
 
-    def undecided(self) -> dict[str, str]:
-        """The volumes that routing has not seen, as in `volumes`."""
-        return self._volumes(stacks.c.decision == "")
-
     def forget_decisions(self) -> None:
         """Have every stack routed again: the recovery procedure, and how a changed rules.yaml takes effect."""
         with self._engine.begin() as connection:
-            connection.execute(stacks.update().where(_STANDS).values(decision=""))
+            connection.execute(stacks.update().where(STANDS).values(decision=""))
 
     def decide(self, stack_id: str, decision: str, wanted: Sequence[Job]) -> None:
         """Record routing's decision, and queue the jobs that are not there yet."""
@@ -281,12 +195,6 @@ class Ledger:
                 raise Broken(f"there is no job {job_id}: `isocenter jobs` lists them")
             return _step(connection, row, Event.REQUEUE, now, reason="")
 
-    def dead_deliveries(self, job_id: str) -> list[str]:
-        """SOP Instance UIDs of a job's objects that a destination did not take."""
-        dead = (deliveries.c.job_id == job_id, deliveries.c.state == DeliveryState.DEAD)
-        with self._engine.begin() as connection:
-            return list(connection.execute(sql.select(deliveries.c.sop_instance_uid).where(*dead)).scalars())
-
     def revive_deliveries(self, job_id: str, now: datetime) -> None:
         """Have a job's dead deliveries tried again."""
         dead = (deliveries.c.job_id == job_id, deliveries.c.state == DeliveryState.DEAD)
@@ -333,69 +241,6 @@ class Ledger:
             row = connection.execute(sql.select(jobs).where(jobs.c.job_id == delivery.job_id)).one()
             if row.state == State.REPORTED and connection.execute(left).scalar() == 0:
                 _step(connection, row, Event.DELIVER, now, reason="")
-
-    def rows(self, table: sql.Table, *, newest: int = 1000) -> list[dict[str, Any]]:
-        """The newest rows of one table, oldest of them first, as plain values."""
-        key = next(iter(table.primary_key))
-        order = next(table.c[name] for name in ("closed_at", "created_at", key.name) if name in table.c)
-        wanted = sql.select(table).order_by(order.desc(), key.desc()).limit(newest)
-        return self._plain(wanted)[::-1]
-
-    def counts(self, table: sql.Table) -> dict[str, int]:
-        """State -> how many rows of jobs or deliveries are in it."""
-        wanted = sql.select(table.c.state, sql.func.count().label("rows")).group_by(table.c.state)
-        return {row["state"]: row["rows"] for row in self._plain(wanted)}
-
-    def stacks_of(self, series_instance_uids: Sequence[str]) -> list[dict[str, Any]]:
-        """The stacks and refusals that the Series consist of."""
-        mine = stacks.c.series_instance_uid.in_(series_instance_uids)
-        return self._plain(sql.select(stacks).where(mine, stacks.c.standing != Standing.SUPERSEDED))
-
-    def events_of(self, subject: str) -> list[dict[str, Any]]:
-        """What happened to a Series, or to a job and its deliveries, oldest first."""
-        about = sql.or_(events.c.subject == subject, events.c.subject.startswith(f"{subject}/", autoescape=True))
-        return self._plain(sql.select(events).where(about).order_by(events.c.event_id))
-
-    def events_after(self, event_id: int) -> list[dict[str, Any]]:
-        """What happened after an event, oldest first."""
-        return self._plain(sql.select(events).where(events.c.event_id > event_id).order_by(events.c.event_id))
-
-    def waiting_for(self) -> set[str]:
-        """The destinations that something waits for."""
-        wanted = sql.select(deliveries.c.destination).where(deliveries.c.state == DeliveryState.WAITING).distinct()
-        return {row["destination"] for row in self._plain(wanted)}
-
-    def _plain(self, wanted: sql.Select[Any]) -> list[dict[str, Any]]:
-        with self._engine.begin() as connection:
-            return [dict(row) for row in connection.execute(wanted).mappings()]
-
-
-def _ids(connection: Connection, column: sql.Column[str], series_instance_uid: str) -> tuple[str, ...]:
-    mine = column.table.c.series_instance_uid == series_instance_uid
-    return tuple(connection.execute(sql.select(column).where(mine)).scalars())
-
-
-def _engine(url: str) -> Engine:
-    sqlite = url.startswith("sqlite")
-    patience = {"timeout": _BUSY_SECONDS} if sqlite else {}
-    try:
-        engine = sql.create_engine(url, connect_args=patience, hide_parameters=True, pool_pre_ping=not sqlite)
-    except (ModuleNotFoundError, sql.exc.ArgumentError) as error:
-        raise ConfigurationError(f"the ledger {url.rsplit('@', maxsplit=1)[-1]!r} cannot be opened: {error}") from error
-    if engine.dialect.name == "sqlite":
-        sql.event.listen(engine, "connect", _prepare_sqlite)
-        sql.event.listen(engine, "begin", _begin_immediate)
-    return engine
-
-
-def _prepare_sqlite(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # the driver's own BEGIN is deferred, and fails at once under contention
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _begin_immediate(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 @contextmanager

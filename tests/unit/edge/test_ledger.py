@@ -12,7 +12,8 @@ from sqlalchemy import create_engine
 
 from service.core.errors import Broken, TryAgain
 from service.core.jobs import MOST_LAPSES, DeliveryState, Event, Job, State, Verdict, judge
-from service.edge.ledger import EndedSeries, Ledger, SeriesRow, StackRow, opened
+from service.edge.ledger import Ledger, SeriesRow, StackRow, opened
+from service.edge.questions import EndedSeries
 from service.edge.tables import deliveries, events, jobs, metadata, stacks
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

@@ -1,0 +1,142 @@
+"""What can be asked of the ledger: nothing here changes a row."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sql
+from sqlalchemy.engine import Connection, Engine
+
+from service.core.jobs import DeliveryState, State
+from service.edge.tables import deliveries, events, jobs, series, stacks
+
+
+class Standing(StrEnum):
+    """Whether a stack is still what its Series consists of."""
+
+    STANDS = "STANDS"
+    SUPERSEDED = "SUPERSEDED"  # a late instance changed the Series
+    REMOVED = "REMOVED"  # its files have left the spool
+
+
+STANDS = stacks.c.standing == Standing.STANDS
+
+
+@dataclass(frozen=True, slots=True)
+class EndedSeries:
+    """A Series all of whose work has ended, as it was when it was closed."""
+
+    series_instance_uid: str
+    instance_set: str
+    job_ids: tuple[str, ...]
+    stack_ids: tuple[str, ...]
+
+
+class Questions:
+    """The readers' side of a ledger."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def closed_series(self) -> dict[str, str]:
+        """Series Instance UID -> the instance set it was closed with."""
+        with self._engine.begin() as connection:
+            rows = connection.execute(sql.select(series.c.series_instance_uid, series.c.instance_set))
+            return {row.series_instance_uid: row.instance_set for row in rows}
+
+    def ended_series(self, before: datetime) -> list[EndedSeries]:
+        """Every Series closed before then, all of whose stacks are decided and all of whose jobs ended before then."""
+        any_job, any_stack = jobs.alias(), stacks.alias()
+        ended = sql.and_(any_job.c.state.in_([State.DELIVERED, State.DECLINED]), any_job.c.changed_at < before)
+        busy = sql.exists().where(any_job.c.series_instance_uid == series.c.series_instance_uid, sql.not_(ended))
+        here = sql.exists().where(
+            any_stack.c.series_instance_uid == series.c.series_instance_uid, any_stack.c.standing != Standing.REMOVED
+        )
+        open_ = sql.exists().where(
+            any_stack.c.series_instance_uid == series.c.series_instance_uid,
+            any_stack.c.standing == Standing.STANDS,
+            any_stack.c.reason == "",
+            any_stack.c.decision == "",
+        )
+        old = sql.select(series.c.series_instance_uid, series.c.instance_set).where(
+            series.c.closed_at < before, here, sql.not_(busy), sql.not_(open_)
+        )
+        with self._engine.begin() as connection:
+            return [
+                EndedSeries(
+                    uid, instances, _ids(connection, jobs.c.job_id, uid), _ids(connection, stacks.c.stack_id, uid)
+                )
+                for uid, instances in connection.execute(old).all()
+            ]
+
+    def volumes(self) -> dict[str, str]:
+        """Stack id -> Series Instance UID of every stack that is a volume and still stands."""
+        return self._volumes(sql.true())
+
+    def undecided(self) -> dict[str, str]:
+        """The volumes that routing has not seen, as in `volumes`."""
+        return self._volumes(stacks.c.decision == "")
+
+    def _volumes(self, condition: sql.ColumnElement[bool]) -> dict[str, str]:
+        wanted = sql.select(stacks.c.stack_id, stacks.c.series_instance_uid).where(
+            stacks.c.reason == "", STANDS, condition
+        )
+        with self._engine.begin() as connection:
+            rows = connection.execute(wanted)
+            return {row.stack_id: row.series_instance_uid for row in rows}
+
+    def has_reopened(self) -> bool:
+        """True while a Series waits to be assembled again."""
+        with self._engine.begin() as connection:
+            return (
+                connection.execute(sql.select(series.c.instance_set).where(series.c.instance_set == "")).first()
+                is not None
+            )
+
+    def dead_deliveries(self, job_id: str) -> list[str]:
+        """SOP Instance UIDs of a job's objects that a destination did not take."""
+        dead = (deliveries.c.job_id == job_id, deliveries.c.state == DeliveryState.DEAD)
+        with self._engine.begin() as connection:
+            return list(connection.execute(sql.select(deliveries.c.sop_instance_uid).where(*dead)).scalars())
+
+    def waiting_for(self) -> set[str]:
+        """The destinations that something waits for."""
+        wanted = sql.select(deliveries.c.destination).where(deliveries.c.state == DeliveryState.WAITING).distinct()
+        return {row["destination"] for row in self._plain(wanted)}
+
+    def rows(self, table: sql.Table, *, newest: int = 1000) -> list[dict[str, Any]]:
+        """The newest rows of one table, oldest of them first, as plain values."""
+        key = next(iter(table.primary_key))
+        order = next(table.c[name] for name in ("closed_at", "created_at", key.name) if name in table.c)
+        wanted = sql.select(table).order_by(order.desc(), key.desc()).limit(newest)
+        return self._plain(wanted)[::-1]
+
+    def counts(self, table: sql.Table) -> dict[str, int]:
+        """State -> how many rows of jobs or deliveries are in it."""
+        wanted = sql.select(table.c.state, sql.func.count().label("rows")).group_by(table.c.state)
+        return {row["state"]: row["rows"] for row in self._plain(wanted)}
+
+    def stacks_of(self, series_instance_uids: Sequence[str]) -> list[dict[str, Any]]:
+        """The stacks and refusals that the Series consist of."""
+        mine = stacks.c.series_instance_uid.in_(series_instance_uids)
+        return self._plain(sql.select(stacks).where(mine, stacks.c.standing != Standing.SUPERSEDED))
+
+    def events_of(self, subject: str) -> list[dict[str, Any]]:
+        """What happened to a Series, or to a job and its deliveries, oldest first."""
+        about = sql.or_(events.c.subject == subject, events.c.subject.startswith(f"{subject}/", autoescape=True))
+        return self._plain(sql.select(events).where(about).order_by(events.c.event_id))
+
+    def events_after(self, event_id: int) -> list[dict[str, Any]]:
+        """What happened after an event, oldest first."""
+        return self._plain(sql.select(events).where(events.c.event_id > event_id).order_by(events.c.event_id))
+
+    def _plain(self, wanted: sql.Select[Any]) -> list[dict[str, Any]]:
+        with self._engine.begin() as connection:
+            return [dict(row) for row in connection.execute(wanted).mappings()]
+
+
+def _ids(connection: Connection, column: sql.Column[str], series_instance_uid: str) -> tuple[str, ...]:
+    mine = column.table.c.series_instance_uid == series_instance_uid
+    return tuple(connection.execute(sql.select(column).where(mine)).scalars())
