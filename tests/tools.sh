@@ -12,10 +12,12 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 if [ "$as_root" != "no" ] && command -v apt-get >/dev/null 2>&1; then
     echo "installing$missing"
-    # The service that Debian's orthanc would start is not wanted: the tests start their own.
     $as_root apt-get update -qq || echo "the package lists could not be renewed; the ones that are here are used"
-    $as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
-        apt-get install -y -qq --no-install-recommends $missing >/dev/null && exit 0
+    if $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null; then
+        # Debian starts a service of its own for Orthanc; the tests start theirs on free ports.
+        if [ -d /run/systemd/system ]; then $as_root systemctl disable --quiet --now orthanc 2>/dev/null || true; fi
+        exit 0
+    fi
 fi
 echo "not installed:$missing. Tests that need them are skipped and named below; install: apt-get install$missing"
 [ "${CI:-}" = "true" ] && exit 1
