@@ -74,6 +74,7 @@ class Reason(StrEnum):
     SEVERAL_PATIENTS = "several patients"
     SEVERAL_STUDIES = "several studies"
     BAD_ORIENTATION = "bad orientation"
+    MIXED_ORIENTATION = "mixed orientation"
     TOO_FEW_SLICES = "too few slices"
     DUPLICATE_POSITION = "duplicate position"
     TILT = "tilt"

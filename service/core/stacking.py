@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from itertools import combinations
 from typing import TypeVar
 
 import numpy as np
@@ -39,6 +40,8 @@ SPLITTING = (
     "ContentTime",
 )
 
+DOUBTFUL_TURN = 0.02  # of a direction cosine, about one degree: no scanner takes two stacks so near to each other
+
 Located = tuple[Instance, Plane]
 Part = Stack | Refusal
 Member = TypeVar("Member")
@@ -58,9 +61,18 @@ def split(instances: Iterable[Instance]) -> tuple[Part, ...]:
             located = [(instance, instance.plane) for instance in group if instance.plane]
             continue
         parts.append(Refusal(tuple(group), reason, _SENTENCES[reason]))
-    for alike in _alike(located):
-        parts.extend(_stacks(alike, split_by=""))
+    for candidates in _grouped(located, _hard_key).values():
+        parts.extend(_parts(candidates))
     return tuple(parts)
+
+
+def _parts(candidates: Sequence[Located]) -> list[Part]:
+    """The parts of planes of one size, spacing, frame of reference and kind."""
+    clusters = _parallel_clusters(candidates)
+    if _is_doubtful(clusters):
+        sentence = "orientations differ by too little to be several stacks, and by too much to be one"
+        return [Refusal(tuple(instance for instance, _ in candidates), Reason.MIXED_ORIENTATION, sentence)]
+    return [part for cluster in clusters for part in _stacks(cluster, split_by="")]
 
 
 def _mixed(members: Sequence[Instance]) -> Refusal | None:
@@ -97,18 +109,19 @@ def _is_result(sop_class_uid: str) -> bool:
     return any(sop_class_uid == root or sop_class_uid.startswith(f"{root}.") for root in RESULT_CLASSES)
 
 
-def _alike(located: Iterable[Located]) -> list[list[Located]]:
-    """Groups of one size, spacing, frame of reference, kind and orientation."""
-    groups: list[list[Located]] = []
-    for candidates in _grouped(located, _hard_key).values():
-        clusters: list[list[Located]] = []
-        for member in candidates:
-            home = next((cluster for cluster in clusters if _parallel(cluster[0][1], member[1])), None)
-            if home is None:
-                clusters.append(home := [])
-            home.append(member)
-        groups.extend(clusters)
-    return groups
+def _parallel_clusters(candidates: Iterable[Located]) -> list[list[Located]]:
+    clusters: list[list[Located]] = []
+    for member in candidates:
+        home = next((c for c in clusters if _turn(c[0][1], member[1]) <= ORIENTATION_TOLERANCE), None)
+        if home is None:
+            clusters.append(home := [])
+        home.append(member)
+    return clusters
+
+
+def _is_doubtful(clusters: Sequence[Sequence[Located]]) -> bool:
+    """True when two clusters are almost parallel: each alone could pass for a volume with every other slice gone."""
+    return any(_turn(one[0][1], other[0][1]) <= DOUBTFUL_TURN for one, other in combinations(clusters, 2))
 
 
 def _hard_key(member: Located) -> Hashable:
@@ -125,10 +138,11 @@ def _hard_key(member: Located) -> Hashable:
     )
 
 
-def _parallel(first: Plane, second: Plane) -> bool:
+def _turn(first: Plane, second: Plane) -> float:
+    """The largest difference between their direction cosines."""
     ours = np.array([*first.orientation.row, *first.orientation.column])
     theirs = np.array([*second.orientation.row, *second.orientation.column])
-    return bool(np.abs(ours - theirs).max() <= ORIENTATION_TOLERANCE)
+    return float(np.abs(ours - theirs).max())
 
 
 def _stacks(members: Sequence[Located], split_by: str) -> list[Part]:

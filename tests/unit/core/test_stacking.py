@@ -194,3 +194,11 @@ def test_a_spacing_that_is_neither_even_nor_a_hole_is_irregular(heights: list[fl
 def test_the_same_instances_under_another_series_are_another_stack() -> None:
     copied = [replace(each, series_instance_uid="1.2.4") for each in series(TEN)]
     assert only_stack(copied).stack_id != only_stack(series(TEN)).stack_id
+
+
+def test_slices_whose_orientation_alternates_a_little_are_not_taken_for_two_volumes() -> None:
+    turned = Orientation((1.0, 0.0, 0.0), (0.0, 0.99999, 0.0044))
+    members = [instance(k, 2.5 * k, AXIAL if k % 2 else turned) for k in range(1, 13)]
+    refusal = only_refusal(members)
+    assert refusal.reason is Reason.MIXED_ORIENTATION
+    assert len(refusal.instances) == 12
