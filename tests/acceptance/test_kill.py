@@ -140,20 +140,28 @@ def _series_uid(series: list[Path]) -> set[str]:
     return {str(header.SeriesInstanceUID) for header in _headers(series)}
 
 
+def bring_to_the_model(node: Node, series: list[Path]) -> None:
+    send_until_all_are_acknowledged(node, series)
+    until(lambda: [job["state"] for job in node.jobs()] == ["INFERRING"], "the model runs")
+
+
+def assert_a_new_node_completes(settings: Settings, pacs: Orthanc, series: list[Path]) -> None:
+    with running(settings) as node:
+        until(lambda: all_ended(node, 1), "the job has ended", seconds=180)
+        _assert_complete(node, pacs, series)
+
+
 def test_a_killed_node_goes_on_where_it_was(
     tmp_path: Path, pacs: Orthanc, series: list[Path], packages_folder: Path
 ) -> None:
     settings = settings_in(tmp_path / "config", pacs, packages_folder)
     with running(settings) as first:
-        send_until_all_are_acknowledged(first, series)
-        until(lambda: [job["state"] for job in first.jobs()] == ["INFERRING"], "the model runs")
+        bring_to_the_model(first, series)
         orphans = [pid for role in ROLES for pid in first.pids(role)]
         first.process.send_signal(signal.SIGKILL)
         first.process.wait()
         until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in orphans), "its roles have ended by themselves")
-    with running(settings) as second:
-        until(lambda: all_ended(second, 1), "the job has ended", seconds=180)
-        _assert_complete(second, pacs, series)
+    assert_a_new_node_completes(settings, pacs, series)
 
 
 def test_a_stopped_node_leaves_no_work_in_the_air(
@@ -161,14 +169,11 @@ def test_a_stopped_node_leaves_no_work_in_the_air(
 ) -> None:
     settings = settings_in(tmp_path / "config", pacs, packages_folder)
     with running(settings) as first:
-        send_until_all_are_acknowledged(first, series)
-        until(lambda: [job["state"] for job in first.jobs()] == ["INFERRING"], "the model runs")
+        bring_to_the_model(first, series)
         began = time.monotonic()
         first.process.terminate()
         assert first.process.wait(30) == 0
         assert time.monotonic() - began < 25
     with opened(settings.ledger_url) as ledger:
         assert set(ledger.counts(jobs)) <= {"QUEUED", "INFERRED", "REPORTED", "DELIVERED"}
-    with running(settings) as second:
-        until(lambda: all_ended(second, 1), "the job has ended", seconds=180)
-        _assert_complete(second, pacs, series)
+    assert_a_new_node_completes(settings, pacs, series)
