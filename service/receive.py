@@ -1,11 +1,28 @@
 """Stage 1: a C-STORE becomes a durable file, and only then an answer."""
 
+import time
+from collections.abc import Sequence
+
 import structlog
 
-from service.core.errors import TryAgain
-from service.edge.part10 import encode_meta
+from service.core.errors import Broken, NoRoom, TryAgain, whereabouts
+from service.core.transfer_syntaxes import IMPLICIT_LITTLE_ENDIAN
+from service.edge import metrics
+from service.edge.data_set_scan import Naming, read_naming
+from service.edge.file_meta import DataSetDigest, Offer, digest_offset, encode_meta
+from service.edge.intake import (
+    CANNOT_UNDERSTAND,
+    MISMATCH,
+    OUT_OF_RESOURCES,
+    SUCCESS,
+    Answer,
+    AssociationRecord,
+    Intake,
+    Refused,
+)
 from service.edge.spool import Admission, InstanceName, Spool
-from service.edge.storage_scp import OUT_OF_RESOURCES, SUCCESS, Reception
+
+_LOOK_AT_DISK_EVERY = 64 * 1024 * 1024  # bytes of one instance
 
 
 class Receiver:
@@ -14,37 +31,136 @@ class Receiver:
     def __init__(self, spool: Spool, refuse_below_free: float) -> None:
         self._spool = spool
         self._refuse_below_free = refuse_below_free
-        self._brought: dict[str, int] = {}
         self._log = structlog.get_logger()
 
-    def admit(self, reception: Reception) -> int:
-        """The C-STORE status: 0x0000 once the instance survives a power cut, 0xA700 when the disk cannot take it."""
-        naming, association = reception.naming, reception.provenance.association
-        name = InstanceName(naming.series_instance_uid, naming.sop_instance_uid)
+    def begin(self, offer: Offer) -> Intake:
+        """Where the data set of an instance goes: to the spool, or nowhere when the disk has no room for it."""
         try:
-            self._require_room()
-            meta = encode_meta(naming, reception.transfer_syntax_uid, reception.provenance)
-            admission = self._spool.admit(name, meta, reception.data_set)
+            return Reception(offer, self._spool, self._refuse_below_free)
         except TryAgain as error:
-            self._log.error("instance refused", association=association, reason=str(error))
-            return OUT_OF_RESOURCES
-        self._brought[association] = self._brought.get(association, 0) + 1
-        if admission is Admission.HELD:
-            self._log.warning("same UID with other bytes held", sop_instance=name.sop_instance_uid)
-        return SUCCESS
+            return Refused(refusal(offer, OUT_OF_RESOURCES, str(error)))
 
-    def note_end(self, association: str, released: bool) -> None:
-        """Leave word of how an association ended, for the assembling stage."""
-        instances = self._brought.pop(association, 0)
-        if not instances:
-            return
-        self._log.info("association ended", association=association, instances=instances, released=released)
+    def note_end(self, record: AssociationRecord) -> None:
+        """Leave word of how an association ended, for the assembling stage and for people."""
+        metrics.count_association(record.ended, record.seconds)
+        fields = {
+            "association": record.association,
+            "calling_ae_title": record.calling_ae_title,
+            "called_ae_title": record.called_ae_title,
+            "address": record.address,
+            "instances": record.instances,
+            "bytes": record.bytes,
+            "seconds": round(record.seconds, 3),
+            "statuses": {f"{status:04X}": count for status, count in sorted(record.statuses.items())},
+            "ended": record.ended,
+            "released": record.released,
+        }
+        if record.instances or not record.released:
+            log = self._log.info if record.released else self._log.warning
+            log("association ended", **fields, **({"reason": record.reason} if record.reason else {}))
+        if record.instances:
+            self._write_down(record.association, fields)
+
+    def _write_down(self, association: str, fields: dict[str, object]) -> None:
         try:
-            self._spool.note_association(association, released=released)
+            self._spool.note_association(association, fields)
         except TryAgain as error:  # the Series it brought will be closed by silence instead
             self._log.error("association not noted", association=association, reason=str(error))
+
+
+class Reception:
+    """One instance on its way into the spool. Raises TryAgain when there is no room for it to begin with."""
+
+    def __init__(self, offer: Offer, spool: Spool, refuse_below_free: float) -> None:
+        self._offer = offer
+        self._spool = spool
+        self._refuse_below_free = refuse_below_free
+        self._began = time.monotonic()
+        self._require_room()
+        self._meta = encode_meta(offer)
+        self._digest = DataSetDigest()
+        self._size = 0
+        self._refused: Answer | None = None
+        self._half = spool.begin()
+        self._half.write((self._meta,))
+
+    def write(self, pieces: Sequence[bytes | memoryview]) -> None:
+        """Keep the next bytes; once the disk has refused one, the rest is let pass."""
+        if self._refused:
+            return
+        try:
+            self._half.write(pieces)
+            for piece in pieces:
+                self._digest.update(piece)
+                self._size += len(piece)
+            if self._size // _LOOK_AT_DISK_EVERY > (self._size - len(pieces[-1])) // _LOOK_AT_DISK_EVERY:
+                self._require_room()
+        except TryAgain as error:
+            self._half.discard()
+            self._refused = refusal(self._offer, OUT_OF_RESOURCES, str(error))
+
+    def finish(self) -> Answer:
+        """0x0000 once the instance survives a power cut, or the status that says why it is not kept."""
+        answer = self._refused or self._admitted()
+        metrics.count_instance(self._offer.provenance.calling_ae_title, answer.status, self._size)
+        metrics.STORE_SECONDS.observe(time.monotonic() - self._began)
+        return answer
+
+    def abandon(self) -> None:
+        """Leave nothing."""
+        self._half.discard()
+
+    def _admitted(self) -> Answer:
+        try:
+            return self._admit()
+        except TryAgain as error:
+            answer = refusal(self._offer, OUT_OF_RESOURCES, str(error))
+        except Broken as error:
+            answer = refusal(self._offer, CANNOT_UNDERSTAND, str(error))
+        except Exception as error:  # never an answer that is not true
+            answer = refusal(self._offer, OUT_OF_RESOURCES, f"an error of this node: {whereabouts(error)}")
+        self._half.discard()
+        return answer
+
+    def _admit(self) -> Answer:
+        offer = self._offer
+        naming = self._naming()
+        if naming.sop_instance_uid != offer.sop_instance_uid or naming.sop_class_uid != offer.sop_class_uid:
+            self._half.discard()
+            return refusal(offer, MISMATCH, "SOP Class or Instance UID of command and data set differ")
+        digest = self._digest.hexdigest()
+        self._half.overwrite(digest_offset(self._meta), digest.encode())
+        name = InstanceName(naming.series_instance_uid, naming.sop_instance_uid)
+        with metrics.FLUSH_SECONDS.time():
+            admission = self._spool.admit(self._half, name, digest)
+        if admission is Admission.HELD:
+            metrics.HELD.inc()
+            _log(offer, "same UID with other bytes held", series=name.series_instance_uid)
+        return Answer(SUCCESS)
+
+    def _naming(self) -> Naming:
+        if not self._size:
+            raise Broken("the data set is empty")
+        content = self._half.content()
+        try:
+            implicit = self._offer.transfer_syntax_uid == IMPLICIT_LITTLE_ENDIAN
+            return read_naming(content, implicit=implicit, start=len(self._meta))
+        finally:
+            content.close()
 
     def _require_room(self) -> None:
         free = self._spool.free_share()
         if free < self._refuse_below_free:
-            raise TryAgain(f"{free:.1%} of the spool's disk is free, and {self._refuse_below_free:.1%} is to stay free")
+            raise NoRoom(f"{free:.1%} of the spool's disk is free, and {self._refuse_below_free:.1%} is to stay free")
+
+
+def refusal(offer: Offer, status: int, sentence: str) -> Answer:
+    """An answer that says no, to the sender and in the log."""
+    _log(offer, "instance refused", reason=sentence, status=f"{status:04X}")
+    return Answer(status, sentence)
+
+
+def _log(offer: Offer, event: str, **fields: str) -> None:
+    structlog.get_logger().warning(
+        event, association=offer.provenance.association, sop_instance=offer.sop_instance_uid, **fields
+    )

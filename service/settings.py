@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from service.core.completeness import Patience
+from service.core.doorkeeping import Admitted, Capacity
 from service.core.errors import ConfigurationError
+from service.core.identity import is_uid
 from service.core.routing import Rule
+from service.core.transfer_syntaxes import ACCEPTED, NEVER_ACCEPTED
 
 AeTitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[\x21-\x5b\x5d-\x7e][\x20-\x5b\x5d-\x7e]*$")]
 _HERE = Path(__file__).parent
@@ -29,10 +32,48 @@ class _Text(BaseModel):
 
 
 class Peer(_Text):
-    """Who may send: a calling AE title from an address or network."""
+    """Who may send: a calling AE title from an address or network, to our AE title or another one of ours."""
 
     ae_title: AeTitle
     host: IPv4Network | IPv6Network
+    called_ae_title: AeTitle | None = None
+
+
+class ReceivingLimits(_Text):
+    """What connections may take, all together and each."""
+
+    associations: int = Field(default=40, ge=1, le=10_000)
+    associations_per_address: int = Field(default=16, ge=1, le=10_000)
+    reserved_per_peer: int = Field(default=2, ge=0, le=100)
+    strangers: int = Field(default=4, ge=0, le=100)
+    handshake_seconds: float = Field(default=5, gt=0, le=600)
+    idle_seconds: float = Field(default=60, gt=0, le=86400)
+    pdu_seconds: float = Field(default=10, gt=0, le=600)
+    pdu_bytes: int = Field(default=128 * 1024, ge=4096, le=1024 * 1024)
+    command_bytes: int = Field(default=16 * 1024, ge=1024, le=1024 * 1024)
+    instance_bytes: int = Field(default=2 * 1024**3, ge=1024)
+    bytes_per_second: float = Field(default=1024, ge=0)
+
+
+class ReceivingTls(_Text):
+    """A second port, for peers that prove who they are with a certificate of one of our authorities."""
+
+    port: Port = 2762
+    certificate: Path
+    private_key: Path
+    authorities: Path
+
+
+def _never_accepted(uid: str) -> str:
+    if uid in NEVER_ACCEPTED:
+        raise ValueError(f"{NEVER_ACCEPTED[uid]} is never accepted: {uid} has to go")
+    if not is_uid(uid):
+        raise ValueError("not a UID")
+    return uid
+
+
+SopClass = Annotated[str, AfterValidator(_never_accepted)]
+TransferSyntax = Annotated[str, AfterValidator(_never_accepted)]
 
 
 class Receiving(_Text):
@@ -42,9 +83,28 @@ class Receiving(_Text):
     bind: str = "127.0.0.1"
     port: Port = 11112
     peers: tuple[Peer, ...] = ()
-    maximum_associations: int = Field(default=40, ge=1)
-    idle_seconds: float = Field(default=60, gt=0, le=86400)
     refuse_below_free: Share = 0.1
+    engine: Literal["fast", "stock"] = "fast"
+    processes: int | None = Field(default=None, ge=1, le=64)
+    flushing: Literal["each", "grouped"] = "each"
+    sop_classes: tuple[SopClass, ...] = ()
+    transfer_syntaxes: tuple[TransferSyntax, ...] = ACCEPTED
+    limits: ReceivingLimits = ReceivingLimits()
+    tls: ReceivingTls | None = None
+    metrics_port: Port | None = None
+
+    @property
+    def admitted(self) -> tuple[Admitted, ...]:
+        """The allow-list."""
+        return tuple(Admitted(peer.ae_title, peer.called_ae_title or self.ae_title, peer.host) for peer in self.peers)
+
+    @property
+    def capacity(self) -> Capacity:
+        """How many connections may be open."""
+        limits = self.limits
+        return Capacity(
+            limits.associations, limits.associations_per_address, limits.reserved_per_peer, limits.strangers
+        )
 
 
 class Assembling(_Text):
@@ -129,6 +189,10 @@ class Settings(_Text):
         """The spool's root; a relative path is relative to the configuration folder."""
         return (self.folder / self.node.spool).absolute()
 
+    def beside(self, *paths: Path) -> tuple[Path, ...]:
+        """Paths of the configuration: a relative one is relative to the configuration folder."""
+        return tuple((self.folder / path).absolute() for path in paths)
+
     @property
     def ledger_url(self) -> str:
         """The ledger's SQLAlchemy URL."""
@@ -140,7 +204,7 @@ class Settings(_Text):
     @property
     def package_folders(self) -> tuple[Path, ...]:
         """Folders of model packages beside the built-in one."""
-        return tuple((self.folder / folder).absolute() for folder in self.node.inferring.packages)
+        return self.beside(*self.node.inferring.packages)
 
 
 Content = TypeVar("Content", bound=_Text)

@@ -19,8 +19,10 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from service.core.errors import Broken
-from service.edge.part10 import encode_meta
-from service.edge.storage_scp import SUCCESS, Door, Reception, StorageScp
+from service.edge.file_meta import Offer, encode_meta
+from service.edge.intake import SUCCESS, InMemory
+from service.edge.listening import listening
+from service.edge.storage_scp import Door, StorageScp
 
 AE_TITLE = "ARCHIVE"
 _START_SECONDS = 15.0
@@ -78,20 +80,13 @@ class _Embedded:
 def _embedded(folder: Path, *, port: int) -> Iterator[Archive]:
     folder.mkdir(parents=True, exist_ok=True)
 
-    def keep(reception: Reception) -> int:
-        meta = encode_meta(reception.naming, reception.transfer_syntax_uid, reception.provenance)
-        path = folder / f"{reception.naming.sop_instance_uid}.dcm"
-        path.write_bytes(meta + reception.data_set)
+    def keep(offer: Offer, data_set: bytes) -> int:
+        (folder / f"{offer.sop_instance_uid}.dcm").write_bytes(encode_meta(offer) + data_set)
         return SUCCESS
 
-    def ignore_end(association: str, released: bool) -> None:
-        del association, released
-
-    scp = StorageScp(Door(AE_TITLE, "127.0.0.1", port, admits=lambda _title, _host: True), keep, ignore_end)
-    try:
-        yield _Embedded("embedded SCP", scp.start(), folder)
-    finally:
-        scp.stop()
+    scp = StorageScp(Door(AE_TITLE), lambda offer: InMemory(offer, keep), lambda _: None)
+    with listening(scp, port=port) as listens_on:
+        yield _Embedded("embedded SCP", listens_on, folder)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ def configure(role: str, stream: TextIO = sys.stderr) -> None:
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(),
         ],
-        logger_factory=structlog.PrintLoggerFactory(stream),
+        logger_factory=structlog.WriteLoggerFactory(stream),
         cache_logger_on_first_use=False,
     )
     warnings.simplefilter("ignore")  # pydicom's warnings quote the offending value

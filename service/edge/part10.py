@@ -1,37 +1,28 @@
-"""DICOM files (PS3.10): data sets as received into files, and the facts of a file without its pixels."""
+"""DICOM files (PS3.10): the facts of a file without its pixels."""
 
 import hashlib
 import math
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import cast
 
 from pydicom import config as pydicom_config
 from pydicom import dcmread
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.filereader import read_dataset
-from pydicom.filewriter import write_file_meta_info
+from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
-from pydicom.tag import Tag
-from pydicom.uid import UID
 
 from service.core.entities import Instance, Orientation, PixelSpacing, Plane, Triple
 from service.core.errors import Broken, TryAgain
-from service.core.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION, is_uid
+from service.core.identity import IMPLEMENTATION_CLASS_UID, is_uid
 from service.core.phantoms import is_phantom
 from service.core.stacking import SPLITTING
+from service.edge.file_meta import PREAMBLE
 
 pydicom_config.settings.reading_validation_mode = pydicom_config.IGNORE
 
-PREAMBLE = b"\0" * 128 + b"DICM"
 
-_PIXEL_DATA = 0x7FE00010
-_UNDEFINED_LENGTH = 0xFFFFFFFF
-_META_GROUP_LENGTH_END = len(PREAMBLE) + 12
+_NAMING_KEYWORDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 
 ROUTING = (
     "Modality",
@@ -45,91 +36,6 @@ ROUTING = (
     "PhotometricInterpretation",
 )
 _KEYWORDS = tuple(dict.fromkeys((*ROUTING, *SPLITTING)))
-
-
-@dataclass(frozen=True, slots=True)
-class Naming:
-    """The four UIDs that name an instance."""
-
-    sop_class_uid: str
-    sop_instance_uid: str
-    study_instance_uid: str
-    series_instance_uid: str
-
-
-@dataclass(frozen=True, slots=True)
-class Provenance:
-    """Who brought a data set, and in which association."""
-
-    calling_ae_title: str
-    called_ae_title: str
-    association: str  # a UID, kept in Private Information (0002,0102)
-
-
-def read_naming(data_set: bytes, transfer_syntax_uid: str) -> Naming:
-    """The UIDs of a data set as it came over the network, reading no further than its Pixel Data.
-
-    Raises Broken when it is no data set, when one of them is absent or not a UID, or when it ends too early.
-    """
-    syntax = UID(transfer_syntax_uid)
-    stream, ends = BytesIO(data_set), [0]
-
-    def at_pixels(tag: int, _vr: str | None, length: int) -> bool:
-        if tag == _PIXEL_DATA and length != _UNDEFINED_LENGTH:
-            ends[0] = stream.tell() + length
-        return tag >= _PIXEL_DATA
-
-    try:
-        header = read_dataset(
-            stream,
-            syntax.is_implicit_VR,
-            syntax.is_little_endian,
-            stop_when=at_pixels,
-            specific_tags=[Tag(keyword) for keyword in _NAMING_KEYWORDS],
-        )
-        naming = Naming(*(str(header.get(keyword, "")) for keyword in _NAMING_KEYWORDS))
-    except Exception as error:  # the parser meets hostile bytes here: whatever it raises, it is no data set
-        raise Broken(f"not a data set in {syntax.name} ({type(error).__name__})") from error
-    for keyword, value in zip(_NAMING_KEYWORDS, _fields(naming), strict=True):
-        if not value:
-            raise Broken(f"not a data set in {syntax.name}: it has no {keyword}")
-        if not is_uid(value):
-            raise Broken(f"{keyword} {value[:70]!r} is not a UID")
-    short = ends[0] - len(data_set)
-    if short > 0:
-        raise Broken(f"the data set is truncated: {short} bytes of its Pixel Data are missing")
-    return naming
-
-
-_NAMING_KEYWORDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
-
-
-def _fields(naming: Naming) -> tuple[str, ...]:
-    return (naming.sop_class_uid, naming.sop_instance_uid, naming.study_instance_uid, naming.series_instance_uid)
-
-
-def encode_meta(naming: Naming, transfer_syntax_uid: str, provenance: Provenance) -> bytes:
-    """Preamble, prefix and File Meta Information (PS3.10 7.1) to stand before a data set as it came."""
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = UID(naming.sop_class_uid)
-    meta.MediaStorageSOPInstanceUID = UID(naming.sop_instance_uid)
-    meta.TransferSyntaxUID = UID(transfer_syntax_uid)
-    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
-    meta.ImplementationVersionName = IMPLEMENTATION_VERSION
-    meta.SourceApplicationEntityTitle = provenance.calling_ae_title
-    meta.ReceivingApplicationEntityTitle = provenance.called_ae_title
-    meta.PrivateInformationCreatorUID = UID(IMPLEMENTATION_CLASS_UID)
-    meta.PrivateInformation = provenance.association.encode()
-    stream = BytesIO()
-    stream.write(PREAMBLE)
-    write_file_meta_info(stream, meta, enforce_standard=True)
-    return stream.getvalue()
-
-
-def data_set_offset(head: bytes) -> int:
-    """Where the data set begins in a file of ours, from its first 144 bytes."""
-    length: int = struct.unpack_from("<L", head, _META_GROUP_LENGTH_END - 4)[0]
-    return _META_GROUP_LENGTH_END + length
 
 
 def is_dicom(path: Path) -> bool:
@@ -191,7 +97,7 @@ def _association(header: Dataset) -> str:
     meta = header.file_meta
     if meta.get("PrivateInformationCreatorUID") != IMPLEMENTATION_CLASS_UID:
         return ""
-    return bytes(meta.get("PrivateInformation") or b"").rstrip(b"\0").decode()
+    return bytes(meta.get("PrivateInformation") or b" ").split()[0].decode()
 
 
 def _text(value: object) -> str:

@@ -9,27 +9,25 @@ work/          findings by job; remade from incoming/
 outbox/        verified objects by job, until every destination has them
 """
 
-import errno
 import fcntl
-import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO
 
-from service.core.errors import Broken, NoRoom, TryAgain
+from service.core.errors import Broken
 from service.core.identity import is_uid
-from service.edge.part10 import data_set_offset
+from service.edge.file_meta import kept_digest
+from service.edge.flushing import EachForItself, FolderFlush, Grouped, flush_folder
+from service.edge.half_written import HalfWritten, refused
 
 FOLDERS = ("tmp", "incoming", "held", "associations", "stacks", "work", "outbox")
 _UNREADABLE = ".unreadable"
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
-_CHUNK = 128 * 1024  # larger single writes were measured slower
 
 
 class Admission(StrEnum):
@@ -60,47 +58,74 @@ class InstanceName:
 class Spool:
     """The folders under one root, all on one file system."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, flushing: str = "each") -> None:
         self.root = root
         for folder in FOLDERS:
             (root / folder).mkdir(parents=True, exist_ok=True)
+        kind = Grouped if flushing == "grouped" else EachForItself
+        self._flush_incoming: FolderFlush = kind(root / "incoming")
 
-    def admit(self, name: InstanceName, meta: bytes, data_set: bytes) -> Admission:
-        """Keep a received instance so that it survives a power cut. Raises TryAgain when the disk refuses."""
+    def prepare_to_receive(self) -> None:
+        """Open what every instance needs, so that none is refused for want of descriptors. Raises TryAgain."""
+        self._flush_names()
+
+    def begin(self) -> HalfWritten:
+        """A file for an instance that is about to come. Raises TryAgain when the disk refuses."""
+        return HalfWritten(self._temporary("instance"))
+
+    def admit(self, half: HalfWritten, name: InstanceName, digest: str) -> Admission:
+        """Keep a received instance so that it survives a power cut. Raises TryAgain when the disk refuses.
+
+        `digest` is that of its data set.
+        """
         target = self.incoming(name)
-        if self._place(target, (meta, data_set)):
-            return Admission.STORED
-        if _same_data_set(target, data_set):
+        if not target.exists():
+            half.flush()
+            if half.keep(target):
+                self._flush_names()
+                return Admission.STORED
+        try:
+            return self._admit_again(half, target, digest)
+        except OSError as error:
+            half.discard()
+            raise refused(target.name, error) from error
+
+    def _flush_names(self) -> None:
+        """A file whose name may not be on the disk stays: another sender may have been told that we have it."""
+        try:
+            self._flush_incoming()
+        except OSError as error:
+            raise refused("a name in incoming/", error) from error
+
+    def _admit_again(self, half: HalfWritten, target: Path, digest: str) -> Admission:
+        if kept_digest(target) == digest:
+            half.discard()
+            self._flush_names()  # whoever was first may not have come to it yet
             return Admission.KNOWN
-        twin = f"{target.stem}_{hashlib.sha256(data_set).hexdigest()[:12]}.dcm"
-        self._place(self.root / "held" / twin, (meta, data_set))
+        half.flush()
+        half.keep(self.root / "held" / f"{target.stem}_{digest[:12]}.dcm")
+        half.discard()
+        flush_folder(self.root / "held")
         return Admission.HELD
 
-    def place(self, path: Path, content: bytes) -> None:
-        """Write a file of ours durably, in place of an older one of the same name. Raises TryAgain as `admit`."""
+    def place(self, path: Path, content: bytes, *, durably: bool = True) -> None:
+        """Write a file of ours, in place of an older one of the same name. Raises TryAgain as `admit`."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._place(path, (content,), replace=True)
-
-    def _place(self, target: Path, parts: Iterable[bytes], *, replace: bool = False) -> bool:
-        """False, and nothing changed, when `target` exists and is not to be replaced."""
-        half = self.root / "tmp" / f"{os.getpid()}_{target.name}_{os.urandom(4).hex()}"
+        half = HalfWritten(self._temporary(path.name))
+        half.write((content,))
+        if not durably:
+            half.replace(path)
+            return
+        half.flush()
+        half.replace(path)
         try:
-            _write_flushed(half, parts)
-            if replace:
-                half.replace(target)
-            else:
-                os.link(half, target)  # unlike a rename, it fails where another association was first
-                half.unlink()
-            _flush_folder(target.parent)
-        except FileExistsError:
-            half.unlink(missing_ok=True)
-            _flush_folder(target.parent)  # whoever was first may not have come to it yet
-            return False
+            flush_folder(path.parent)
         except OSError as error:
-            half.unlink(missing_ok=True)
-            kind = NoRoom if error.errno in _NO_ROOM else TryAgain
-            raise kind(f"the spool cannot keep {target.name}: {error.strerror}") from error
-        return True
+            raise refused(path.name, error) from error
+
+    def _temporary(self, name: str) -> Path:
+        """A name in tmp/ that says whose it is, so that it can be removed once that process is gone."""
+        return self.root / "tmp" / f"{os.getpid()}_{name}_{os.urandom(6).hex()}"
 
     def incoming(self, name: InstanceName) -> Path:
         """Where a received instance lies."""
@@ -121,7 +146,7 @@ class Spool:
         """Set an instance aside for a person."""
         path = self.incoming(name)
         path.replace(self.root / "held" / f"{path.name}{_UNREADABLE}")
-        _flush_folder(self.root / "held")
+        flush_folder(self.root / "held")
 
     def unreadable(self, series_instance_uid: str) -> set[str]:
         """SOP Instance UIDs of a Series that were set aside as unreadable."""
@@ -152,15 +177,18 @@ class Spool:
         """Where it is written how an association ended."""
         return self.root / "associations" / f"{association}.json"
 
-    def note_association(self, association: str, *, released: bool) -> None:
-        """Leave word of how an association ended. Raises TryAgain as `admit`."""
-        self.place(self.association(association), json.dumps({"released": released}).encode())
+    def note_association(self, association: str, record: dict[str, object]) -> None:
+        """Leave word of how an association ended; it survives a crash, not a power cut, and raises as `admit`.
+
+        What a power cut takes costs patience only: the Series is then closed by silence.
+        """
+        self.place(self.association(association), json.dumps(record).encode(), durably=False)
 
     def was_released(self, association: str) -> bool:
         """True when the association is known to have ended by A-RELEASE."""
         try:
             return bool(json.loads(self.association(association).read_bytes())["released"])
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):
             return False
 
     def forget_associations(self, before: datetime) -> None:
@@ -182,6 +210,13 @@ class Spool:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         return len(leftovers)
 
+    def sweep_after(self, process: int) -> int:
+        """Remove what a process that is gone left half-written. Returns how many files."""
+        leftovers = list((self.root / "tmp").glob(f"{process}_*"))
+        for path in leftovers:
+            path.unlink(missing_ok=True)
+        return len(leftovers)
+
     def lock(self) -> BinaryIO:
         """Hold the spool for as long as the result is open. Raises Broken when another node holds it."""
         holder = (self.root / ".lock").open("ab")
@@ -195,29 +230,3 @@ class Spool:
     def discard(self, folder: Path) -> None:
         """Remove a job's folder of work/ or outbox/."""
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _write_flushed(path: Path, parts: Iterable[bytes]) -> None:
-    with path.open("xb", buffering=0) as stream:
-        for part in parts:
-            view = memoryview(part)
-            while view:
-                view = view[stream.write(view[:_CHUNK]) :]
-        os.fsync(stream.fileno())
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _same_data_set(path: Path, data_set: bytes) -> bool:
-    with path.open("rb") as stream:
-        offset = data_set_offset(stream.read(144))
-        if path.stat().st_size - offset != len(data_set):
-            return False
-        stream.seek(offset)
-        return stream.read() == data_set

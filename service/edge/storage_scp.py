@@ -1,7 +1,10 @@
-"""A Storage and Verification SCP (PS3.4 annexes A and B) on pynetdicom: associations in, raw data sets out."""
+"""A Storage and Verification SCP (PS3.4 annexes A and B): connections in, data sets out, an answer for each."""
 
 import socket
-from collections.abc import Callable
+import ssl
+import threading
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -9,167 +12,168 @@ from uuid import uuid4
 import structlog
 from pynetdicom import AE, AllStoragePresentationContexts, _config, build_context, evt
 from pynetdicom.sop_class import Verification
-from pynetdicom.transport import ThreadedAssociationServer
+from pynetdicom.transport import AddressInformation
 
-from service.core.errors import Broken, TryAgain, whereabouts
-from service.edge.part10 import Naming, Provenance, read_naming
+from service.core.doorkeeping import Objection
+from service.core.errors import ConfigurationError, whereabouts
+from service.core.transfer_syntaxes import ACCEPTED
+from service.edge.fast_association import FastAssociation, missing_names
+from service.edge.intake import AssociationRecord, OnEnd, OnStore
+from service.edge.stock_association import StockAssociation
+from service.edge.upper_layer import DEFAULT_LIMITS, Limits
 
 _config.LOG_HANDLER_LEVEL = "none"
 
-MAXIMUM_PDU = 128 * 1024  # measured fastest; larger ones are slower
-SYNTAXES = (
-    "1.2.840.10008.1.2.1",  # Explicit VR Little Endian
-    "1.2.840.10008.1.2",  # Implicit VR Little Endian
-    "1.2.840.10008.1.2.4.70",  # JPEG Lossless SV1
-    "1.2.840.10008.1.2.4.57",  # JPEG Lossless
-    "1.2.840.10008.1.2.4.80",  # JPEG-LS Lossless
-    "1.2.840.10008.1.2.4.90",  # JPEG 2000 Lossless
-    "1.2.840.10008.1.2.5",  # RLE Lossless
-)
-
-SUCCESS = 0x0000
-OUT_OF_RESOURCES = 0xA700
-MISMATCH = 0xA900
-CANNOT_UNDERSTAND = 0xC000
-
+_ANSWERS_BYTES = 64 * 1024  # that may wait for a peer which does not read them
 _PERMANENT, _SERVICE_USER = 0x01, 0x01
-_CALLING_UNKNOWN, _CALLED_UNKNOWN = 0x03, 0x07
+_DIAGNOSTIC = {Objection.CALLING_AE_TITLE_UNKNOWN: 0x03, Objection.CALLED_AE_TITLE_UNKNOWN: 0x07}
+_WORDS = {
+    Objection.CALLING_AE_TITLE_UNKNOWN: "the calling AE title is not among the peers of this address",
+    Objection.CALLED_AE_TITLE_UNKNOWN: "the called AE title is not ours",
+}
+
+Conversation = FastAssociation | StockAssociation
+Objects = Callable[[str, str, str], Objection | None]  # (calling AE title, called AE title, address)
 
 
-@dataclass(frozen=True, slots=True)
-class Reception:
-    """One data set as it came, before anything of it is kept."""
-
-    naming: Naming
-    transfer_syntax_uid: str
-    provenance: Provenance
-    data_set: bytes
+def nobody_is_refused(_calling: str, _called: str, _address: str) -> None:
+    """For stand-ins."""
 
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """Where to listen, under which name, and who may come in."""
+    """Under which name, to whom, and for what it opens."""
 
     ae_title: str
-    bind: str
-    port: int
-    admits: Callable[[str, str], bool]  # (calling AE title, address) -> may come in
-    maximum_associations: int = 40
-    idle_seconds: float = 60.0
-
-
-OnInstance = Callable[[Reception], int]
-OnEnd = Callable[[str, bool], None]  # (association, released)
+    objection: Objects = nobody_is_refused
+    limits: Limits = DEFAULT_LIMITS
+    engine: str = "fast"
+    sop_classes: Sequence[str] = ()  # none: every storage SOP class that pynetdicom knows
+    transfer_syntaxes: Sequence[str] = ACCEPTED
 
 
 class StorageScp:
-    """A running SCP; `on_instance` returns the C-STORE status, `on_end` hears how each association ended."""
+    """Serves connections; `on_store` takes each data set, `on_end` hears how each association ended.
 
-    def __init__(self, door: Door, on_instance: OnInstance, on_end: OnEnd) -> None:
+    Raises ConfigurationError when the fast engine does not fit the installed pynetdicom.
+    """
+
+    def __init__(self, door: Door, on_store: OnStore, on_end: OnEnd) -> None:
         self._door = door
-        self._on_instance = on_instance
+        self._on_store = on_store
         self._on_end = on_end
         self._log = structlog.get_logger()
-        self._entity = self._build_entity()
-        self._server: ThreadedAssociationServer | None = None
+        self._entity = _entity(door)
+        self._contexts = _contexts(door)
+        self._open: dict[str, Conversation | None] = {}
+        if door.engine == "fast" and (missing := missing_names()):
+            raise ConfigurationError(f"pynetdicom has no {', '.join(missing)}: set receiving.engine to stock")
 
-    def start(self) -> int:
-        """Listen; returns the port. Raises TryAgain when the port is taken."""
-        handlers = [
-            (evt.EVT_REQUESTED, self._requested),
-            (evt.EVT_C_STORE, self._store),
-            (evt.EVT_RELEASED, self._ended, [True]),
-            (evt.EVT_ABORTED, self._ended, [False]),
-            (evt.EVT_CONN_OPEN, _answer_at_once),
-        ]
-        address = (self._door.bind, self._door.port)
-        try:
-            self._server = self._entity.start_server(address, block=False, evt_handlers=handlers)
-        except OSError as error:
-            raise TryAgain(f"cannot listen on {address[0]} port {address[1]}: {error.strerror}") from error
-        return int(self._server.server_address[1])
-
-    def close_door(self) -> None:
-        """Stop listening; associations that are open go on."""
-        if self._server:
-            self._server.shutdown()
+    def serve(
+        self,
+        connection: socket.socket,
+        address: str,
+        *,
+        tls: ssl.SSLContext | None = None,
+        on_close: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Serve a connection in a thread of its own; `on_close` hears when it is over."""
+        name = f"2.25.{uuid4().int}"
+        self._open[name] = None
+        arguments = (name, connection, address, tls, on_close)
+        threading.Thread(target=self._converse, args=arguments, daemon=True).start()
 
     def open_associations(self) -> int:
-        """How many associations are open."""
-        return len(self._entity.active_associations)
+        """How many connections are being served."""
+        return len(self._open)
 
     def stop(self) -> None:
-        """Stop listening and abort what is still open."""
-        for association in self._entity.active_associations:
-            association.abort()
-        self._entity.shutdown()
+        """Abort what is still open."""
+        for conversation in list(self._open.values()):
+            if conversation is not None:
+                conversation.break_off()
 
-    def _build_entity(self) -> AE:
-        entity = AE(self._door.ae_title)
-        entity.maximum_pdu_size = MAXIMUM_PDU
-        entity.maximum_associations = self._door.maximum_associations
-        entity.network_timeout = self._door.idle_seconds
-        entity.acse_timeout = entity.dimse_timeout = min(30.0, self._door.idle_seconds)
-        entity.supported_contexts = [
-            build_context(context.abstract_syntax, list(SYNTAXES)) for context in AllStoragePresentationContexts
-        ]
-        entity.add_supported_context(Verification)
-        return entity
+    def _converse(
+        self,
+        name: str,
+        connection: socket.socket,
+        address: str,
+        tls: ssl.SSLContext | None,
+        on_close: Callable[[], None],
+    ) -> None:
+        began = time.monotonic()
+        record = AssociationRecord(name, address=address)
+        try:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _ANSWERS_BYTES)
+            secured = self._secured(connection, tls) if tls else connection
+            self._open[name] = conversation = self._conversation(secured, record)
+            conversation.on_end = lambda record: self._note(record, began)
+            conversation.run()
+        except OSError as error:
+            self._log.warning("connection not served", address=address, reason=type(error).__name__)
+        except Exception as error:
+            self._log.error("association failed", association=name, reason=whereabouts(error))
+        finally:
+            connection.close()
+            self._open.pop(name, None)
+            on_close()
+
+    def _secured(self, connection: socket.socket, tls: ssl.SSLContext) -> socket.socket:
+        connection.settimeout(self._door.limits.handshake_seconds)
+        return tls.wrap_socket(connection, server_side=True)
+
+    def _conversation(self, connection: socket.socket, record: AssociationRecord) -> Conversation:
+        kind = FastAssociation if self._door.engine == "fast" else StockAssociation
+        conversation = kind(self._entity, connection, record, self._door.limits, self._on_store)
+        conversation.acceptor.maximum_length = self._door.limits.pdu_bytes
+        conversation.acceptor.ae_title = self._door.ae_title
+        conversation.acceptor.address_info = AddressInformation.from_tuple(connection.getsockname())
+        conversation.acceptor.implementation_class_uid = self._entity.implementation_class_uid
+        conversation.acceptor.implementation_version_name = self._entity.implementation_version_name
+        conversation.requestor.address_info = AddressInformation.from_tuple((record.address, 0))
+        conversation.bind(evt.EVT_REQUESTED, self._requested)
+        return conversation
+
+    def _note(self, record: AssociationRecord, began: float) -> None:
+        record.seconds = time.monotonic() - began
+        self._on_end(record)
 
     def _requested(self, event: Any) -> None:
         """Rejects whoever may not come in; an error of ours on the way rejects too, because pynetdicom would admit."""
         try:
             self._admit_or_reject(event.assoc)
         except Exception as error:
-            self._reject(event.assoc, _CALLING_UNKNOWN, "", whereabouts(error))
+            self._log.error("association failed", reason=whereabouts(error))
+            self._reject(event.assoc, Objection.CALLING_AE_TITLE_UNKNOWN)
 
-    def _admit_or_reject(self, association: Any) -> None:
-        request = association.requestor.primitive
-        address = association.requestor.address
-        calling, called = request.calling_ae_title.strip(), request.called_ae_title.strip()
-        if called != self._door.ae_title:
-            self._reject(association, _CALLED_UNKNOWN, calling, f"called AE title {called!r} is not ours")
-        elif not self._door.admits(calling, address):
-            self._reject(association, _CALLING_UNKNOWN, calling, f"{calling!r} from {address} is not among the peers")
+    def _admit_or_reject(self, association: Conversation) -> None:
+        request, record = association.requestor.primitive, association.record
+        record.calling_ae_title = request.calling_ae_title.strip()
+        record.called_ae_title = request.called_ae_title.strip()
+        objection = self._door.objection(record.calling_ae_title, record.called_ae_title, record.address)
+        if objection:
+            self._reject(association, objection)
+            return
+        proposed = dict.fromkeys(context.abstract_syntax for context in request.presentation_context_definition_list)
+        association.acceptor.supported_contexts = [self._contexts[uid] for uid in proposed if uid in self._contexts]
 
-    def _reject(self, association: Any, diagnostic: int, calling: str, reason: str) -> None:
-        association.acse.send_reject(_PERMANENT, _SERVICE_USER, diagnostic)
+    def _reject(self, association: Conversation, objection: Objection) -> None:
+        association.record.ended, association.record.reason = "rejected", _WORDS[objection]
+        association.acse.send_reject(_PERMANENT, _SERVICE_USER, _DIAGNOSTIC[objection])
         association.kill()
-        self._log.warning("association rejected", calling_ae_title=calling, reason=reason)
-
-    def _store(self, event: Any) -> int:
-        association = _name(event.assoc)
-        try:
-            reception = _reception(event, association)
-        except Broken as error:
-            self._log.warning("instance refused", association=association, reason=str(error))
-            return CANNOT_UNDERSTAND
-        if reception.naming.sop_instance_uid != str(event.request.AffectedSOPInstanceUID):
-            self._log.warning("instance refused", association=association, reason="SOP Instance UIDs differ")
-            return MISMATCH
-        return self._on_instance(reception)
-
-    def _ended(self, event: Any, released: bool) -> None:
-        if event.assoc.requestor.primitive is not None:
-            self._on_end(_name(event.assoc), released)
 
 
-def _reception(event: Any, association: str) -> Reception:
-    request = event.assoc.requestor.primitive
-    syntax = str(event.context.transfer_syntax)
-    data_set = event.request.DataSet.getvalue()
-    provenance = Provenance(request.calling_ae_title.strip(), request.called_ae_title.strip(), association)
-    return Reception(read_naming(data_set, syntax), syntax, provenance, data_set)
+def _entity(door: Door) -> AE:
+    entity = AE(door.ae_title)
+    entity.maximum_associations = 1_000_000  # the doorkeeper counts connections before they come here
+    entity.acse_timeout = door.limits.handshake_seconds
+    entity.network_timeout = entity.dimse_timeout = door.limits.idle_seconds
+    return entity
 
 
-def _name(association: Any) -> str:
-    """A name for an association that no other one has or had."""
-    if not hasattr(association, "isocenter_name"):
-        association.isocenter_name = f"2.25.{uuid4().int}"
-    return str(association.isocenter_name)
-
-
-def _answer_at_once(event: Any) -> None:
-    connection = event.assoc.dul.socket.socket
-    if connection is not None:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+def _contexts(door: Door) -> dict[str, Any]:
+    """Presentation contexts by abstract syntax, shared by all associations: negotiation only reads them."""
+    known = [str(context.abstract_syntax) for context in AllStoragePresentationContexts]
+    contexts = {uid: build_context(uid, list(door.transfer_syntaxes)) for uid in door.sop_classes or known}
+    return contexts | {str(Verification): build_context(Verification)}

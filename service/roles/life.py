@@ -13,6 +13,7 @@ from service.core.errors import IsocenterError
 from service.settings import Settings, load
 
 OWNER_ONLY = 0o077  # images of patients are for the service's own user
+FINISH_SECONDS = 10.0  # for associations that are open when it is time to stop
 PARENT_VARIABLE = "ISOCENTER_NODE_PID"  # set by the node for the roles it starts
 
 

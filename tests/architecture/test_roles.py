@@ -5,12 +5,26 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "monai", "sqlalchemy", "alembic", "SimpleITK", "highdicom", "nibabel", "scipy", "apscheduler")
+HEAVY = (
+    "torch",
+    "monai",
+    "sqlalchemy",
+    "alembic",
+    "SimpleITK",
+    "highdicom",
+    "nibabel",
+    "scipy",
+    "apscheduler",
+    "pynetdicom",
+    "pydicom",
+)
+_DICOM = {"pynetdicom", "pydicom"}
 MAY_LOAD = {
     "service.roles.receiver": set(),
-    "service.roles.dispatcher": {"sqlalchemy", "alembic", "apscheduler"},
-    "service.roles.node": {"sqlalchemy", "alembic", "apscheduler"},
-    "service.cli": {"sqlalchemy", "alembic", "apscheduler"},
+    "service.roles.acceptor": _DICOM,
+    "service.roles.dispatcher": _DICOM | {"sqlalchemy", "alembic", "apscheduler"},
+    "service.roles.node": _DICOM | {"sqlalchemy", "alembic", "apscheduler"},
+    "service.cli": _DICOM | {"sqlalchemy", "alembic", "apscheduler"},
 }
 
 

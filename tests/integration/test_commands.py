@@ -8,6 +8,8 @@ import pytest
 
 from service.commands.archive import free_port
 from service.derived.encoding import encode
+from service.edge.intake import Answer, Refused
+from service.edge.listening import listening
 from service.edge.storage_scp import Door, StorageScp
 from tests import factories
 from tests.node import run_command
@@ -22,9 +24,8 @@ def config(tmp_path: Path) -> Path:
 @pytest.fixture
 def peer() -> Iterator[int]:
     """A peer that answers C-ECHO and acknowledges every instance."""
-    scp = StorageScp(Door("PEER", "127.0.0.1", 0, lambda *_: True), lambda _: 0x0000, lambda *_: None)
-    yield scp.start()
-    scp.stop()
+    with listening(StorageScp(Door("PEER"), lambda _: Refused(Answer(0x0000)), lambda _: None)) as port:
+        yield port
 
 
 def test_init_writes_a_commented_configuration_that_loads(config: Path) -> None:

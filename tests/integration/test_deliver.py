@@ -16,9 +16,12 @@ from service.core.errors import TryAgain
 from service.core.jobs import Event, Job, State
 from service.deliver import Sender
 from service.derived.encoding import encode
+from service.edge.file_meta import Offer
+from service.edge.intake import InMemory
 from service.edge.ledger import Ledger, SeriesRow, StackRow, opened
+from service.edge.listening import listening
 from service.edge.spool import Spool
-from service.edge.storage_scp import Door, Reception, StorageScp
+from service.edge.storage_scp import Door, StorageScp
 from service.edge.storage_scu import Remote, store
 from service.edge.tables import deliveries, jobs
 from tests import factories
@@ -71,15 +74,13 @@ def pacs(*statuses: int) -> Iterator[tuple[int, list[str]]]:
     """A PACS that answers with the statuses in turn, the last one for ever; its port and what it was sent."""
     received: list[str] = []
 
-    def answer(reception: Reception) -> int:
-        received.append(reception.naming.sop_instance_uid)
+    def answer(offer: Offer, _data_set: bytes) -> int:
+        received.append(offer.sop_instance_uid)
         return statuses[min(len(received), len(statuses)) - 1]
 
-    scp = StorageScp(Door("PACS", "127.0.0.1", 0, lambda *_: True), answer, lambda *_: None)
-    try:
-        yield scp.start(), received
-    finally:
-        scp.stop()
+    scp = StorageScp(Door("PACS"), lambda offer: InMemory(offer, answer), lambda _: None)
+    with listening(scp) as port:
+        yield port, received
 
 
 def sender(ledger: Ledger, spool: Spool, clock: Clock, port: int, name: str = "pacs") -> Sender:

@@ -10,6 +10,7 @@ from pydicom import Dataset, dcmread
 from pynetdicom import AE
 
 from service.derived.encoding import encode
+from service.edge.listening import listening
 from service.edge.spool import Spool
 from service.edge.storage_scp import Door, StorageScp
 from service.edge.storage_scu import Remote, echo, store
@@ -25,16 +26,16 @@ def spool(tmp_path: Path) -> Spool:
     return Spool(tmp_path / "spool")
 
 
-@pytest.fixture
-def receiver(spool: Spool) -> Receiver:
-    return Receiver(spool, refuse_below_free=0.0)
+@pytest.fixture(params=["fast", "stock"])
+def door(request: pytest.FixtureRequest) -> Door:
+    return Door("ISOCENTER", engine=request.param)
 
 
 @pytest.fixture
-def port(receiver: Receiver) -> Iterator[int]:
-    scp = StorageScp(Door("ISOCENTER", "127.0.0.1", 0, lambda *_: True), receiver.admit, receiver.note_end)
-    yield scp.start()
-    scp.stop()
+def port(door: Door, spool: Spool) -> Iterator[int]:
+    receiver = Receiver(spool, refuse_below_free=0.0)
+    with listening(StorageScp(door, receiver.begin, receiver.note_end)) as port:
+        yield port
 
 
 @pytest.fixture
@@ -85,13 +86,10 @@ def test_an_association_that_is_aborted_is_not_released(port: int, spool: Spool,
     assert not spool.was_released(note.stem)
 
 
-def test_below_the_watermark_a_sender_is_told_to_try_again(spool: Spool, files: list[Path]) -> None:
+def test_below_the_watermark_a_sender_is_told_to_try_again(door: Door, spool: Spool, files: list[Path]) -> None:
     receiver = Receiver(spool, refuse_below_free=0.9999)
-    scp = StorageScp(Door("ISOCENTER", "127.0.0.1", 0, lambda *_: True), receiver.admit, receiver.note_end)
-    try:
-        assert [status for _, status in store(remote(scp.start()), files)] == [0xA700] * 5
-    finally:
-        scp.stop()
+    with listening(StorageScp(door, receiver.begin, receiver.note_end)) as port:
+        assert [status for _, status in store(remote(port), files)] == [0xA700] * 5
     assert kept(spool) == []
 
 

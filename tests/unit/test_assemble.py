@@ -13,12 +13,11 @@ from service.assemble import Assembler
 from service.core.completeness import Patience
 from service.core.errors import TryAgain
 from service.edge.ledger import Ledger, SeriesRow, StackRow, opened
-from service.edge.part10 import Naming, Provenance, encode_meta
 from service.edge.records import read_stack
 from service.edge.spool import InstanceName, Spool
 from service.edge.tables import series, stacks
 from tests import factories
-from tests.raw_sender import EXPLICIT_LITTLE_ENDIAN, data_set
+from tests.arriving import receive
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 PATIENCE = Patience(timedelta(seconds=2), timedelta(seconds=60))
@@ -44,11 +43,7 @@ def assembler(spool: Spool, ledger: Ledger) -> Assembler:
 def arrive(spool: Spool, images: Sequence[Dataset], association: str, at: datetime = NOW) -> None:
     for image in images:
         name = InstanceName(str(image.SeriesInstanceUID), str(image.SOPInstanceUID))
-        naming = Naming(
-            str(image.SOPClassUID), name.sop_instance_uid, str(image.StudyInstanceUID), name.series_instance_uid
-        )
-        meta = encode_meta(naming, EXPLICIT_LITTLE_ENDIAN, Provenance("CT01", "ISOCENTER", association))
-        spool.admit(name, meta, data_set(image))
+        assert receive(spool, image, association).status == 0x0000
         os.utime(spool.incoming(name), (at.timestamp(), at.timestamp()))
 
 
@@ -66,7 +61,7 @@ def test_a_gapless_series_of_a_released_association_is_closed_soon(
     spool: Spool, ledger: Ledger, assembler: Assembler
 ) -> None:
     arrive(spool, factories.ct_series(GRID), "2.25.1")
-    spool.note_association("2.25.1", released=True)
+    spool.note_association("2.25.1", {"released": True})
     assembler.tick(after(1))
     assert ledger.rows(series) == []
     assembler.tick(after(2))
@@ -83,7 +78,7 @@ def test_a_series_that_may_still_grow_waits_for_silence(
 ) -> None:
     arrive(spool, factories.ct_series(GRID, missing=missing), "2.25.1")
     if released:
-        spool.note_association("2.25.1", released=True)
+        spool.note_association("2.25.1", {"released": True})
     assembler.tick(after(59))
     assert ledger.rows(series) == []
     assembler.tick(after(60))
@@ -129,10 +124,10 @@ def test_a_series_over_two_associations_waits_for_the_release_of_both(
     images = factories.ct_series(GRID)
     arrive(spool, images[:4], "2.25.1")
     arrive(spool, images[4:], "2.25.2")
-    spool.note_association("2.25.1", released=True)
+    spool.note_association("2.25.1", {"released": True})
     assembler.tick(after(10))
     assert ledger.rows(series) == []
-    spool.note_association("2.25.2", released=True)
+    spool.note_association("2.25.2", {"released": True})
     assembler.tick(after(11))
     assert len(ledger.rows(series)) == 1
 

@@ -8,12 +8,11 @@ from pydicom import Dataset, dcmread
 
 from service.core.errors import Broken
 from service.derived.encoding import encode
-from service.edge.part10 import Naming, Provenance, data_set_offset, encode_meta, is_dicom, read_instance, read_naming
+from service.edge.file_meta import DataSetDigest, data_set_offset, digest_offset, encode_meta, kept_digest
+from service.edge.part10 import is_dicom, read_instance
 from tests import factories
+from tests.arriving import offer
 from tests.raw_sender import data_set
-
-EXPLICIT, IMPLICIT = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2"
-PROVENANCE = Provenance("CT01", "ISOCENTER", "2.25.1")
 
 
 @pytest.fixture
@@ -21,13 +20,9 @@ def image() -> Dataset:
     return factories.ct_series(factories.grid("oblique", spacing_mm=(2.5, 0.5, 2.0)))[0]
 
 
-def naming(image: Dataset) -> Naming:
-    return Naming(image.SOPClassUID, image.SOPInstanceUID, image.StudyInstanceUID, image.SeriesInstanceUID)
-
-
 def test_a_received_data_set_becomes_a_valid_file_with_its_bytes_untouched(image: Dataset, tmp_path: Path) -> None:
     sent = data_set(image)
-    encoded = encode_meta(naming(image), EXPLICIT, PROVENANCE) + sent
+    encoded = encode_meta(offer(image)) + sent
     (tmp_path / "image.dcm").write_bytes(encoded)
     assert encoded[data_set_offset(encoded[:144]) :] == sent
     read = dcmread(tmp_path / "image.dcm")
@@ -36,32 +31,18 @@ def test_a_received_data_set_becomes_a_valid_file_with_its_bytes_untouched(image
     assert np.array_equal(read.pixel_array, image.pixel_array)
 
 
-def test_the_four_uids_are_read_from_the_bytes(image: Dataset) -> None:
-    assert read_naming(data_set(image), EXPLICIT) == naming(image)
-
-
-@pytest.mark.parametrize(
-    "content", [b"", b"Dear colleague, this is no image.", b"\xff" * 200], ids=["empty", "text", "noise"]
-)
-def test_bytes_that_are_no_data_set_are_refused(content: bytes) -> None:
-    with pytest.raises(Broken, match=r"not a data set|is not a UID"):
-        read_naming(content, EXPLICIT)
-
-
-def test_a_data_set_in_another_syntax_than_negotiated_is_refused(image: Dataset) -> None:
-    with pytest.raises(Broken):
-        read_naming(data_set(image), IMPLICIT)
-
-
-@pytest.mark.parametrize("missing", [1, 2, 300])
-def test_a_data_set_that_ends_too_early_is_refused_to_the_byte(image: Dataset, missing: int) -> None:
-    with pytest.raises(Broken, match=f"truncated: {missing} bytes"):
-        read_naming(data_set(image)[:-missing], EXPLICIT)
+def test_the_digest_of_a_file_is_the_one_taken_when_it_came_or_else_computed(image: Dataset, tmp_path: Path) -> None:
+    sent, meta, path = data_set(image), encode_meta(offer(image)), tmp_path / "image.dcm"
+    path.write_bytes(meta + sent)
+    assert kept_digest(path) == DataSetDigest(sent).hexdigest()
+    path.write_bytes(meta[: digest_offset(meta)] + b"a" * 32 + sent)
+    assert kept_digest(path) == "a" * 32
+    assert read_instance(path).association == "2.25.1"
 
 
 def test_the_facts_of_an_instance_are_those_of_its_header(image: Dataset, tmp_path: Path) -> None:
     path = tmp_path / "image.dcm"
-    path.write_bytes(encode_meta(naming(image), EXPLICIT, PROVENANCE) + data_set(image))
+    path.write_bytes(encode_meta(offer(image)) + data_set(image))
     instance = read_instance(path)
     assert instance.plane is not None
     assert instance.plane.spacing.between_rows_mm == 0.5

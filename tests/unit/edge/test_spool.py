@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from service.core.errors import Broken, TryAgain
-from service.edge.part10 import Naming, Provenance, encode_meta
+from service.edge.file_meta import DataSetDigest, Offer, Provenance, digest_offset, encode_meta
 from service.edge.spool import Admission, InstanceName, Spool
 
-NAMING = Naming("1.2.840.10008.5.1.4.1.1.2", "1.2.3.4", "1.2.3", "1.2.3.1")
 NAME = InstanceName("1.2.3.1", "1.2.3.4")
-META = encode_meta(NAMING, "1.2.840.10008.1.2.1", Provenance("CT01", "ISOCENTER", "2.25.1"))
-OTHER_META = encode_meta(NAMING, "1.2.840.10008.1.2.1", Provenance("CT02", "ISOCENTER", "2.25.2"))
+META = encode_meta(
+    Offer("1.2.840.10008.5.1.4.1.1.2", "1.2.3.4", "1.2.840.10008.1.2.1", Provenance("CT01", "ISOCENTER", "2.25.1"))
+)
 
 
 @pytest.fixture
@@ -22,28 +22,40 @@ def spool(tmp_path: Path) -> Spool:
     return Spool(tmp_path / "spool")
 
 
+def admit(spool: Spool, data_set: bytes) -> Admission:
+    digest = DataSetDigest(data_set).hexdigest()
+    half = spool.begin()
+    half.write((META, data_set))
+    half.overwrite(digest_offset(META), digest.encode())
+    return spool.admit(half, NAME, digest)
+
+
+def kept(data_set: bytes) -> bytes:
+    return META[: digest_offset(META)] + DataSetDigest(data_set).hexdigest().encode() + data_set
+
+
 def files(spool: Spool, folder: str) -> list[str]:
     return sorted(path.name for path in (spool.root / folder).iterdir())
 
 
 def test_an_admitted_instance_is_there_byte_for_byte_and_nothing_is_left_half_written(spool: Spool) -> None:
-    assert spool.admit(NAME, META, b"data set") is Admission.STORED
-    assert spool.incoming(NAME).read_bytes() == META + b"data set"
+    assert admit(spool, b"data set") is Admission.STORED
+    assert spool.incoming(NAME).read_bytes() == kept(b"data set")
     assert files(spool, "tmp") == []
     assert list(spool.arrivals()) == [NAME]
 
 
-def test_the_same_data_set_again_changes_nothing_even_from_another_sender(spool: Spool) -> None:
-    spool.admit(NAME, META, b"data set")
-    assert spool.admit(NAME, OTHER_META, b"data set") is Admission.KNOWN
-    assert spool.incoming(NAME).read_bytes() == META + b"data set"
+def test_the_same_data_set_again_changes_nothing(spool: Spool) -> None:
+    admit(spool, b"data set")
+    assert admit(spool, b"data set") is Admission.KNOWN
+    assert spool.incoming(NAME).read_bytes() == kept(b"data set")
     assert files(spool, "held") == []
 
 
 def test_other_bytes_under_the_same_uid_are_held_and_the_first_are_kept(spool: Spool) -> None:
-    spool.admit(NAME, META, b"data set")
-    assert spool.admit(NAME, META, b"another") is Admission.HELD
-    assert spool.incoming(NAME).read_bytes() == META + b"data set"
+    admit(spool, b"data set")
+    assert admit(spool, b"another") is Admission.HELD
+    assert spool.incoming(NAME).read_bytes() == kept(b"data set")
     assert len(files(spool, "held")) == 1
 
 
@@ -56,7 +68,7 @@ def test_a_disk_that_refuses_leaves_nothing_and_says_try_again(
 
     monkeypatch.setattr(os, call, refuse)
     with pytest.raises(TryAgain, match="No space left on device"):
-        spool.admit(NAME, META, b"data set")
+        admit(spool, b"data set")
     assert files(spool, "tmp") == []
     assert files(spool, "incoming") == []
 
@@ -78,20 +90,20 @@ def test_the_file_and_then_its_folder_are_flushed_before_admit_returns(
         really(descriptor)
 
     monkeypatch.setattr(os, "fsync", note)
-    spool.admit(NAME, META, b"data set")
+    admit(spool, b"data set")
     assert len(flushed) == 2
-    assert NAME.file_name in flushed[0]
+    assert "instance" in flushed[0]
     assert flushed[1] == "incoming"
 
 
 def test_an_association_counts_as_released_only_when_it_was(spool: Spool) -> None:
-    spool.note_association("2.25.1", released=True)
-    spool.note_association("2.25.2", released=False)
+    spool.note_association("2.25.1", {"released": True})
+    spool.note_association("2.25.2", {"released": False})
     assert [spool.was_released(name) for name in ("2.25.1", "2.25.2", "2.25.3")] == [True, False, False]
 
 
 def test_word_of_old_associations_is_forgotten(spool: Spool) -> None:
-    spool.note_association("2.25.1", released=True)
+    spool.note_association("2.25.1", {"released": True})
     spool.forget_associations(before=datetime.now(UTC) - timedelta(hours=1))
     assert spool.was_released("2.25.1")
     spool.forget_associations(before=datetime.now(UTC) + timedelta(hours=1))

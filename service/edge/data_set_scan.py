@@ -1,0 +1,139 @@
+"""A data set as it came over the network, looked at without parsing it: its names, and whether it is whole.
+
+Elements are skipped by their lengths (PS3.5 7.1); no value but the four UIDs is read and no sequence is entered,
+except to find the end of one of undefined length. Time and memory are bounded, whatever the bytes are.
+"""
+
+import mmap
+import struct
+from dataclasses import dataclass
+
+from service.core.errors import Broken
+from service.core.identity import is_uid
+
+Content = bytes | memoryview | mmap.mmap
+
+MOST_ELEMENTS = 200_000  # an enhanced multi-frame of 2,000 frames has fewer
+
+_PIXEL_DATA = 0x7FE00010
+_FLOAT_PIXEL_DATA = (0x7FE00008, 0x7FE00009)
+_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+_DELIMITERS = (_ITEM, _ITEM_END, _SEQUENCE_END)
+_UNDEFINED = 0xFFFFFFFF
+_LONG = {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"}
+_DEEPEST = 64
+
+_NAMES = {
+    0x00080016: "SOPClassUID",
+    0x00080018: "SOPInstanceUID",
+    0x0020000D: "StudyInstanceUID",
+    0x0020000E: "SeriesInstanceUID",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """The four UIDs that name an instance."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    study_instance_uid: str
+    series_instance_uid: str
+
+
+def read_naming(content: Content, *, implicit: bool, start: int = 0) -> Naming:
+    """The names of a little-endian data set that begins at `start`.
+
+    Raises Broken when it is no data set, when a name is absent or not a UID, or when an element ends beyond the bytes.
+    """
+    scan = _Scan(content, implicit, start)
+    try:
+        found = scan.top_level()
+    except (struct.error, IndexError) as error:
+        raise Broken("the data set is truncated: it ends within an element's header") from error
+    for tag, keyword in _NAMES.items():
+        value = found.get(tag, "")
+        if not value:
+            raise Broken(f"not a data set in {scan.encoding}: it has no {keyword}")
+        if not is_uid(value):
+            raise Broken(f"{keyword} {value[:70]!r} is not a UID")
+    return Naming(*(found[tag] for tag in _NAMES))
+
+
+class _Scan:
+    def __init__(self, content: Content, implicit: bool, start: int) -> None:
+        self._content = content
+        self._implicit = implicit
+        self._position = start
+        self._end = len(content)
+        self._elements = 0
+        self.encoding = "Implicit VR Little Endian" if implicit else "Explicit VR Little Endian"
+
+    def top_level(self) -> dict[int, str]:
+        found: dict[int, str] = {}
+        while self._position < self._end:
+            tag, vr, length = self._header(self._implicit)
+            if tag in found:
+                raise Broken(f"the data set has {_NAMES[tag]} twice")
+            if tag in _NAMES:
+                found[tag] = self._uid(length)
+            elif length == _UNDEFINED:
+                self._skip_undefined(self._implicit or vr == b"UN", encapsulated=tag == _PIXEL_DATA)
+            else:
+                self._skip(length, tag)
+        return found
+
+    def _header(self, implicit: bool) -> tuple[int, bytes, int]:
+        """Tag, VR and length of the element here; the position moves to its value."""
+        self._elements += 1
+        if self._elements > MOST_ELEMENTS:
+            raise Broken(f"the data set has more than {MOST_ELEMENTS} elements")
+        group, element = struct.unpack_from("<HH", self._content, self._position)
+        tag = group << 16 | element
+        if implicit or tag in _DELIMITERS:
+            (length,) = struct.unpack_from("<L", self._content, self._position + 4)
+            self._position += 8
+            return tag, b"", length
+        vr = bytes(self._content[self._position + 4 : self._position + 6])
+        if vr in _LONG:
+            (length,) = struct.unpack_from("<L", self._content, self._position + 8)
+            self._position += 12
+            return tag, vr, length
+        if not (vr.isalpha() and vr.isupper()):
+            raise Broken(f"not a data set in {self.encoding}: element {tag:08X} has no VR")
+        (length,) = struct.unpack_from("<H", self._content, self._position + 6)
+        self._position += 8
+        return tag, vr, length
+
+    def _uid(self, length: int) -> str:
+        start = self._position
+        self._skip(length, 0)
+        return bytes(self._content[start : min(self._position, start + 70)]).rstrip(b"\0 ").decode("ascii", "replace")
+
+    def _skip(self, length: int, tag: int) -> None:
+        self._position += length
+        missing = self._position - self._end
+        if missing > 0:
+            what = "its Pixel Data" if tag in (_PIXEL_DATA, *_FLOAT_PIXEL_DATA) else f"element {tag:08X}"
+            raise Broken(f"the data set is truncated: {missing} bytes of {what} are missing")
+
+    def _skip_undefined(self, implicit: bool, *, encapsulated: bool) -> None:
+        """Move behind the Sequence Delimitation Item that ends the sequence, or the fragments, begun here."""
+        depth = 1
+        while depth:
+            tag, vr, length = self._header(implicit)
+            if tag == _SEQUENCE_END:
+                depth -= 1
+            elif length != _UNDEFINED:
+                self._skip(0 if tag == _ITEM_END else length, tag)
+            elif encapsulated:
+                raise Broken("a fragment of Pixel Data has no length")
+            elif vr == b"UN":
+                self._skip_undefined(implicit=True, encapsulated=False)
+            elif tag != _ITEM:
+                depth = self._deeper(depth)
+
+    def _deeper(self, depth: int) -> int:
+        if depth >= _DEEPEST:
+            raise Broken(f"the data set nests sequences deeper than {_DEEPEST}")
+        return depth + 1

@@ -1,0 +1,71 @@
+"""The data path of C-STORE by pynetdicom's public events alone: the fallback when the fast one does not fit.
+
+It polls, holds each data set in memory and has no limit on the size or pace of a PDU; the doorkeeper's limits hold.
+"""
+
+import socket
+from typing import Any
+
+from pynetdicom import AE, evt
+from pynetdicom._globals import MODE_ACCEPTOR
+from pynetdicom.association import Association
+from pynetdicom.transport import AssociationSocket
+
+from service.edge.file_meta import Offer, Provenance
+from service.edge.intake import CANNOT_UNDERSTAND, MISMATCH, Answer, AssociationRecord, Intake, OnEnd, OnStore, Refused
+from service.edge.upper_layer import Limits
+
+
+class StockAssociation(Association):  # type: ignore[misc] # pynetdicom has no types here
+    """One association, from accepted connection to its end, in the thread that calls `run`."""
+
+    def __init__(
+        self, entity: AE, connection: socket.socket, record: AssociationRecord, limits: Limits, on_store: OnStore
+    ) -> None:
+        super().__init__(entity, MODE_ACCEPTOR)
+        self.record = record
+        self.on_end: OnEnd = lambda _: None
+        self._limits = limits
+        self._on_store = on_store
+        self.set_socket(AssociationSocket(self, client_socket=connection))
+        self.bind(evt.EVT_C_STORE, self._store)
+        self.bind(evt.EVT_RELEASED, self._ended, ["released"])
+        self.bind(evt.EVT_ABORTED, self._ended, ["aborted"])
+
+    def run_reactor(self) -> None:
+        """Serve the peer until the association ends, however it ends."""
+        try:
+            super().run_reactor()
+        finally:
+            self._end("closed")
+
+    def break_off(self) -> None:
+        """End the association from another thread."""
+        self.record.ended = self.record.ended or "stopped"
+        self.abort(block=False)
+
+    def _ended(self, _event: Any, how: str) -> None:
+        self._end(how)
+
+    def _end(self, how: str) -> None:
+        self.record.ended = self.record.ended or how
+        on_end, self.on_end = self.on_end, lambda _: None
+        on_end(self.record)
+
+    def _store(self, event: Any) -> int:
+        data_set = event.request.DataSet.getbuffer()
+        intake = self._intake(event, len(data_set))
+        intake.write([data_set])
+        answer = intake.finish()
+        self.record.count(answer, len(data_set))
+        return answer.status
+
+    def _intake(self, event: Any, size: int) -> Intake:
+        request, record = event.request, self.record
+        if size > self._limits.instance_bytes:
+            return Refused(Answer(CANNOT_UNDERSTAND, "the instance is larger than this node takes"))
+        if request.AffectedSOPClassUID != event.context.abstract_syntax:
+            return Refused(Answer(MISMATCH, "Affected SOP Class UID is not that of its context"))
+        provenance = Provenance(record.calling_ae_title, record.called_ae_title, record.association)
+        sop_class, sop_instance = str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID)
+        return self._on_store(Offer(sop_class, sop_instance, str(event.context.transfer_syntax), provenance))
