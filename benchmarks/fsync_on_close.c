@@ -1,4 +1,5 @@
-/* Gives a program that has no such option durability: whatever it wrote below $FSYNC_FOLDER is flushed when closed.
+/* Gives a program that has no such option durability: whatever it wrote below $FSYNC_FOLDER is flushed when closed,
+ * and with $FSYNC_NAMES the folder too, so that the file's name survives a power cut as its bytes do.
  *
  * gcc -O2 -shared -fPIC fsync_on_close.c -o fsync_on_close.so; FSYNC_FOLDER=... LD_PRELOAD=... storescp ...
  */
@@ -23,11 +24,20 @@ static int is_stored_file(int descriptor) {
     return strncmp(path, folder, strlen(folder)) == 0 && path[strlen(folder)] == '/';
 }
 
-static void flush(int descriptor) {
-    if (is_stored_file(descriptor) && fsync(descriptor) != 0) {
+static void require(int failed) {
+    if (failed) {
         perror("fsync_on_close");
         abort();
     }
+}
+
+static void flush(int descriptor) {
+    static int folder = -1;
+    if (!is_stored_file(descriptor)) return;
+    require(fsync(descriptor) != 0);
+    if (!getenv("FSYNC_NAMES")) return;
+    if (folder < 0) folder = open(getenv("FSYNC_FOLDER"), O_RDONLY | O_DIRECTORY);
+    require(folder < 0 || fsync(folder) != 0);
 }
 
 int fclose(FILE *stream) {

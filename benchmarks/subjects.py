@@ -15,6 +15,7 @@ from service.settings import Receiving
 
 SENDER = "SENDER"
 BASELINE = "isocenter"
+_WITH_NAMES = "dcmtk-durable-names"
 _SHIM = "fsync_on_close"
 _MAXIMUM_PDU = 131072
 _ROOM = 64  # associations; more than any row opens
@@ -89,18 +90,26 @@ def _isocenter(subject: Subject, place: Place) -> Launch:
     return Launch(line, storage, "ISOCENTER", {"PYTHONPATH": os.pathsep.join(paths)})
 
 
+def _reuseport(subject: Subject, place: Place) -> Launch:
+    launch = _isocenter(subject, place)
+    line = [sys.executable, "-P", "-m", "benchmarks.reuseport", str(place.folder), "2"]
+    return Launch(line, launch.storage, launch.ae_title, launch.environment)
+
+
 def _storescp(_subject: Subject, place: Place) -> Launch:
     storage = _storage(place)
     line = [program("storescp"), "--fork", "-od", str(storage), str(place.port)]
     return Launch(line, storage, "STORESCP")
 
 
-def _durable_storescp(_subject: Subject, place: Place) -> Launch:
+def _durable_storescp(subject: Subject, place: Place) -> Launch:
     storage = _storage(place)
     shim = place.folder / f"{_SHIM}.so"
     compile_c(shim, (f"{_SHIM}.c",), "-shared", "-fPIC", "-ldl")
     options = ["--fork", "+B", "-pdu", str(_MAXIMUM_PDU), "-od", str(storage)]
     environment = {"LD_PRELOAD": str(shim), "FSYNC_FOLDER": str(storage)}
+    if subject.name == _WITH_NAMES:
+        environment["FSYNC_NAMES"] = "1"
     return Launch([program("storescp"), *options, str(place.port)], storage, "STORESCP", environment)
 
 
@@ -140,11 +149,18 @@ def _storage(place: Place) -> Path:
 SUBJECTS = (
     Subject(BASELINE, "Isocenter", True, _isocenter),
     Subject("dcmtk-durable", "DCMTK storescp, 128 KiB PDUs, fsync", True, _durable_storescp, ("storescp", "gcc")),
+    Subject(
+        _WITH_NAMES,
+        "DCMTK storescp, 128 KiB PDUs, fsync of file and folder",
+        True,
+        _durable_storescp,
+        ("storescp", "gcc"),
+    ),
     Subject("dcmtk", "DCMTK storescp", False, _storescp, ("storescp",)),
     Subject("orthanc", "Orthanc, SyncStorageArea", True, _orthanc, ("Orthanc",)),
     Subject("pynetdicom", "pynetdicom storescp", False, _pynetdicom),
     Subject("isocenter-stock", "Isocenter, stock", True, _isocenter, settings={"engine": "stock"}, is_usual=False),
-    Subject("isocenter-each", "Isocenter, each", True, _isocenter, settings={"flushing": "each"}, is_usual=False),
+    Subject("isocenter-reuseport", "Isocenter, SO_REUSEPORT, 2 processes", True, _reuseport, is_usual=False),
     Subject(
         "isocenter-grouped", "Isocenter, grouped", True, _isocenter, settings={"flushing": "grouped"}, is_usual=False
     ),

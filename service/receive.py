@@ -78,22 +78,24 @@ class Reception:
         self._began = time.monotonic()
         self._require_room()
         self._meta = encode_meta(offer)
+        self._unwritten: tuple[bytes, ...] = (self._meta,)  # goes with the first piece
         self._digest = DataSetDigest()
         self._size = 0
         self._refused: Answer | None = None
         self._half = spool.begin()
-        self._half.write((self._meta,))
 
     def write(self, pieces: Sequence[bytes | memoryview]) -> None:
         """Keep the next bytes; once the disk has refused one, the rest is let pass."""
         if self._refused:
             return
         try:
-            self._half.write(pieces)
+            self._half.write((*self._unwritten, *pieces))
+            self._unwritten = ()
+            before = self._size
             for piece in pieces:
                 self._digest.update(piece)
                 self._size += len(piece)
-            if self._size // _LOOK_AT_DISK_EVERY > (self._size - len(pieces[-1])) // _LOOK_AT_DISK_EVERY:
+            if self._size // _LOOK_AT_DISK_EVERY > before // _LOOK_AT_DISK_EVERY:
                 self._require_room()
         except TryAgain as error:
             self._half.discard()

@@ -1,8 +1,9 @@
 #!/bin/sh
-# Installs the programs of other makers that the tests speak to, when that is allowed, and else says what is left out.
+# Installs the programs of other makers that the tests use, when that is allowed, and else says what is left out.
 missing=""
 command -v Orthanc >/dev/null 2>&1 || [ -x /usr/sbin/Orthanc ] || missing="$missing orthanc"
 command -v storescu >/dev/null 2>&1 || missing="$missing dcmtk"
+command -v strace >/dev/null 2>&1 || missing="$missing strace"
 command -v dciodvfy >/dev/null 2>&1 || missing="$missing dicom3tools"
 [ -z "$missing" ] && exit 0
 

@@ -21,6 +21,10 @@ _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _DELIMITERS = (_ITEM, _ITEM_END, _SEQUENCE_END)
 _UNDEFINED = 0xFFFFFFFF
 _LONG = {b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"}
+_SHORT = {b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"PN", b"SH", b"SL"}
+_SHORT |= {b"SS", b"ST", b"TM", b"UI", b"UL", b"US"}
+_EXPLICIT = struct.Struct("<HH2sH").unpack_from
+_LENGTH = struct.Struct("<L").unpack_from
 _DEEPEST = 64
 
 _NAMES = {
@@ -72,10 +76,12 @@ class _Scan:
     def top_level(self) -> dict[int, str]:
         found: dict[int, str] = {}
         while self._position < self._end:
+            if not self._implicit:
+                self._pass_short_elements()
             tag, vr, length = self._header(self._implicit)
-            if tag in found:
-                raise Broken(f"the data set has {_NAMES[tag]} twice")
             if tag in _NAMES:
+                if tag in found:
+                    raise Broken(f"the data set has {_NAMES[tag]} twice")
                 found[tag] = self._uid(length)
             elif length == _UNDEFINED:
                 self._skip_undefined(self._implicit or vr == b"UN", encapsulated=tag == _PIXEL_DATA)
@@ -83,26 +89,38 @@ class _Scan:
                 self._skip(length, tag)
         return found
 
+    def _pass_short_elements(self) -> None:
+        """Most of a header at little cost: explicit elements with a short length and no name of ours."""
+        content, position, last = self._content, self._position, self._end - 8
+        while position < last:
+            group, element, vr, length = _EXPLICIT(content, position)
+            behind = position + 8 + length
+            if vr not in _SHORT or behind >= last or (group << 16 | element) in _NAMES:
+                break
+            position = behind
+            self._elements += 1
+            if self._elements > MOST_ELEMENTS:
+                break
+        self._position = position
+
     def _header(self, implicit: bool) -> tuple[int, bytes, int]:
         """Tag, VR and length of the element here; the position moves to its value."""
         self._elements += 1
         if self._elements > MOST_ELEMENTS:
             raise Broken(f"the data set has more than {MOST_ELEMENTS} elements")
-        group, element = struct.unpack_from("<HH", self._content, self._position)
+        position = self._position
+        group, element, vr, length = _EXPLICIT(self._content, position)
         tag = group << 16 | element
+        self._position = position + 8
         if implicit or tag in _DELIMITERS:
-            (length,) = struct.unpack_from("<L", self._content, self._position + 4)
-            self._position += 8
-            return tag, b"", length
-        vr = bytes(self._content[self._position + 4 : self._position + 6])
-        if vr in _LONG:
-            (length,) = struct.unpack_from("<L", self._content, self._position + 8)
-            self._position += 12
+            return tag, b"", _LENGTH(self._content, position + 4)[0]
+        if vr in _SHORT:
             return tag, vr, length
+        if vr in _LONG:
+            self._position = position + 12
+            return tag, vr, _LENGTH(self._content, position + 8)[0]
         if not (vr.isalpha() and vr.isupper()):
             raise Broken(f"not a data set in {self.encoding}: element {tag:08X} has no VR")
-        (length,) = struct.unpack_from("<H", self._content, self._position + 6)
-        self._position += 8
         return tag, vr, length
 
     def _uid(self, length: int) -> str:

@@ -123,10 +123,6 @@ class _SynchronousDul(DULServiceProvider):  # type: ignore[misc]
                 return
             self.state_machine.do_action(event)
 
-    def _send(self, pdu: object) -> None:
-        self.assoc.allow_sending()
-        super()._send(pdu)
-
 
 class FastAssociation(Association):  # type: ignore[misc] # pynetdicom has no types here
     """One association, from accepted connection to its end, in the thread that calls `run`."""
@@ -169,16 +165,11 @@ class FastAssociation(Association):  # type: ignore[misc] # pynetdicom has no ty
         """End the association from another thread."""
         self._break_off("stopped", "the node stops")
 
-    def allow_sending(self) -> None:
-        """A peer that takes no bytes for as long as a PDU may take is gone."""
-        self._connection.settimeout(self._limits.pdu_seconds)
-
     def _break_off(self, how: str, sentence: str) -> None:
         self.record.ended = self.record.ended or how
         self.record.reason = self.record.reason or sentence
         self.is_established = False
         try:
-            self.allow_sending()
             if how != "closed":
                 self._connection.sendall(A_ABORT)
             self._connection.shutdown(socket.SHUT_RD)
@@ -301,7 +292,6 @@ class FastAssociation(Association):  # type: ignore[misc] # pynetdicom has no ty
         answer = store.intake.finish()
         self.record.count(answer, store.size)
         try:
-            self.allow_sending()
             self._connection.sendall(command_set.store_response(store.request, store.context_id, answer))
         except OSError as error:
             raise ConnectionEnded("closed", "the peer did not take the answer") from error

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from pydicom.pixels import apply_modality_lut, pixel_array
 
 from models.volume import Grid, Volume
 from service.core.errors import Broken, TryAgain, Unsuitable
+from service.edge.file_meta import digests
 
 MOST_BYTES_PER_IMAGE = 256 * 1024 * 1024  # of decoded pixels; a larger declaration is a mistake or an attack
 _READERS = 2  # decoding holds the interpreter, reading does not
@@ -34,11 +36,13 @@ def read_volume(paths: Sequence[Path], grid: Grid) -> Volume:
 def read_plane(path: Path) -> NDArray[np.float32]:
     """Modality values of one single-frame image, (row, column). Raises as `read_volume`."""
     try:
-        image = dcmread(path)
+        content = path.read_bytes()
+        _require_unchanged(path, content)
+        image = dcmread(BytesIO(content))
         _require_one_sample(image)
         _require_bounded(image)
         stored = pixel_array(image, raw=True)
-    except Unsuitable:
+    except (Unsuitable, Broken):
         raise
     except (OSError, MemoryError) as error:
         raise TryAgain(f"{path.name} cannot be read now ({type(error).__name__})") from error
@@ -50,6 +54,13 @@ def read_plane(path: Path) -> NDArray[np.float32]:
     if padding.any() and not padding.all():
         values[padding] = values[~padding].min()
     return values
+
+
+def _require_unchanged(path: Path, content: bytes) -> None:
+    """What a disk has changed since it was acknowledged is not what the modality sent."""
+    noted, now = digests(content)
+    if noted and noted != now:
+        raise Broken(f"{path.name} is not what was received: its digest was {noted} and is {now}; send it again")
 
 
 def _require_one_sample(image: Dataset) -> None:

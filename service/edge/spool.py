@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
@@ -62,6 +63,9 @@ class Spool:
         self.root = root
         for folder in FOLDERS:
             (root / folder).mkdir(parents=True, exist_ok=True)
+        self._incoming = f"{root}/incoming/"
+        self._temporary_prefix = f"{root}/tmp/{os.getpid()}_{os.urandom(6).hex()}_"
+        self._numbers = count()
         kind = Grouped if flushing == "grouped" else EachForItself
         self._flush_incoming: FolderFlush = kind(root / "incoming")
 
@@ -78,17 +82,15 @@ class Spool:
 
         `digest` is that of its data set.
         """
-        target = self.incoming(name)
-        if not target.exists():
-            half.flush()
-            if half.keep(target):
-                self._flush_names()
-                return Admission.STORED
+        half.flush()
+        if half.keep(f"{self._incoming}{name.file_name}"):
+            self._flush_names()
+            return Admission.STORED
         try:
-            return self._admit_again(half, target, digest)
+            return self._admit_again(half, self.incoming(name), digest)
         except OSError as error:
             half.discard()
-            raise refused(target.name, error) from error
+            raise refused(name.file_name, error) from error
 
     def _flush_names(self) -> None:
         """A file whose name may not be on the disk stays: another sender may have been told that we have it."""
@@ -102,7 +104,6 @@ class Spool:
             half.discard()
             self._flush_names()  # whoever was first may not have come to it yet
             return Admission.KNOWN
-        half.flush()
         half.keep(self.root / "held" / f"{target.stem}_{digest[:12]}.dcm")
         half.discard()
         flush_folder(self.root / "held")
@@ -123,9 +124,9 @@ class Spool:
         except OSError as error:
             raise refused(path.name, error) from error
 
-    def _temporary(self, name: str) -> Path:
+    def _temporary(self, name: str) -> str:
         """A name in tmp/ that says whose it is, so that it can be removed once that process is gone."""
-        return self.root / "tmp" / f"{os.getpid()}_{name}_{os.urandom(6).hex()}"
+        return f"{self._temporary_prefix}{name}_{next(self._numbers)}"
 
     def incoming(self, name: InstanceName) -> Path:
         """Where a received instance lies."""

@@ -5,6 +5,7 @@ Time is monotonic: nothing here hears of a change of the wall clock.
 
 import mmap
 import socket
+import ssl
 import struct
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ A_ABORT = b"\x07\x00\x00\x00\x00\x04\x00\x00\x00\x00"  # PS3.8 9.3.8, source: se
 LONGEST_NEGOTIATION = 128 * 1024  # 128 presentation contexts with thirty syntaxes each take 100 KiB
 
 _P_DATA = 0x04
+_TICK_SECONDS = 0.5  # how late a deadline may be noticed
 _LINGER_BYTES = 1024 * 1024
 _QUICK_ACKNOWLEDGEMENT = getattr(socket, "TCP_QUICKACK", None)
 
@@ -42,6 +44,17 @@ class ConnectionEnded(Exception):  # noqa: N818 - an outcome, not always an erro
         self.how = how
 
 
+def wait_in_kernel(connection: socket.socket, receive_seconds: float, send_seconds: float) -> None:
+    """Let each call wait no longer than this, without a poll before it (socket(7), SO_RCVTIMEO)."""
+    if isinstance(connection, ssl.SSLSocket):  # its own calls are several
+        connection.settimeout(min(receive_seconds, send_seconds))
+        return
+    connection.settimeout(None)
+    for option, seconds in ((socket.SO_RCVTIMEO, receive_seconds), (socket.SO_SNDTIMEO, send_seconds)):
+        whole = int(seconds)
+        connection.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", whole, int((seconds - whole) * 1e6)))
+
+
 def closed() -> ConnectionEnded:
     """The peer has closed the connection."""
     return ConnectionEnded("closed", "the peer closed the connection")
@@ -66,6 +79,7 @@ class PduStream:
         self._message_began = 0.0
         self._message_bytes = 0
         self.before_refill: Callable[[], None] = _nothing
+        wait_in_kernel(connection, _TICK_SECONDS, limits.pdu_seconds)
 
     def first_header(self) -> tuple[int, int]:
         """Type and length of the PDU that must come within `handshake_seconds` as a whole."""
@@ -117,8 +131,8 @@ class PduStream:
         deadline, most = time.monotonic() + seconds, _LINGER_BYTES
         try:
             self._connection.shutdown(socket.SHUT_WR)
-            while most > 0 and (left := deadline - time.monotonic()) > 0:
-                self._connection.settimeout(left)
+            self._connection.settimeout(seconds)
+            while most > 0 and time.monotonic() < deadline:
                 count = self._connection.recv_into(self._buffer)
                 most = most - count if count else 0
         except OSError:
@@ -143,25 +157,26 @@ class PduStream:
     def _receive(self) -> None:
         self.before_refill()
         self._start = self._end = 0
-        self._receive_more()
+        while not self._end:
+            self._receive_more()
 
     def _receive_more(self) -> None:
+        """What comes within a tick, which may be nothing."""
         now = time.monotonic()
         self._require_pace(now)
         try:
-            self._connection.settimeout(max(self._deadline - now, 0.001))
             if _QUICK_ACKNOWLEDGEMENT is not None:  # a sender with Nagle's algorithm waits for it; it does not stick
                 self._connection.setsockopt(socket.IPPROTO_TCP, _QUICK_ACKNOWLEDGEMENT, 1)
             count = self._connection.recv_into(self._buffer[self._end :])
-        except TimeoutError as error:
-            raise self._late() from error
+        except (BlockingIOError, TimeoutError):
+            count = -1
         except OSError as error:
             raise closed() from error
         if not count:
             raise closed()
         if time.monotonic() > self._deadline:
             raise self._late()
-        self._end += count
+        self._end += max(count, 0)
 
     def _late(self) -> ConnectionEnded:
         how = "idle" if self._waits_for == "a PDU" else "slow"

@@ -89,12 +89,15 @@ def _is_unhandled(line: str) -> bool:
 
 @contextmanager
 def receiving(
-    folder: Path, limits: Mapping[str, float] | None = None, tls: Mapping[str, Any] | None = None
+    folder: Path,
+    limits: Mapping[str, float] | None = None,
+    tls: Mapping[str, Any] | None = None,
+    metrics_port: int | None = None,
 ) -> Iterator[Receiver]:
     """A receiver that answers; one that does not stop at SIGTERM, or leaves a process behind, fails the test."""
     folder.mkdir(parents=True, exist_ok=True)
     port, effective = free_port(), QUICK | dict(limits or {})
-    _configure(folder, port, effective, tls)
+    _configure(folder, port, effective, {"tls": tls, "metrics_port": metrics_port})
     with (folder / "receiver.log").open("ab") as log:
         line = [sys.executable, "-P", "-m", "service.roles.receiver", str(folder)]
         process = subprocess.Popen(line, stdout=log, stderr=log)
@@ -112,7 +115,7 @@ def _is_up(receiver: Receiver) -> bool:
     return receiver.answers()
 
 
-def _configure(folder: Path, port: int, limits: Mapping[str, float], tls: Mapping[str, Any] | None) -> None:
+def _configure(folder: Path, port: int, limits: Mapping[str, float], more: Mapping[str, Any]) -> None:
     section: dict[str, Any] = {
         "ae_title": "ISOCENTER",
         "bind": "127.0.0.1",
@@ -123,8 +126,7 @@ def _configure(folder: Path, port: int, limits: Mapping[str, float], tls: Mappin
         "processes": 2,
         "limits": dict(limits),
     }
-    if tls:
-        section["tls"] = dict(tls)
+    section |= {name: value for name, value in more.items() if value}
     for name, content in {
         "node.yaml": {"receiving": section},
         "destinations.yaml": {"destinations": []},

@@ -1,19 +1,25 @@
 """Many senders at once, and one after another for long: what was acknowledged is there, and nothing else is."""
 
+import os
+import signal
 import socket
 import threading
+import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from service.commands.archive import free_port
 from tests.hostile import wire
 from tests.hostile.client import GOOD, GOOD_ADDRESS, Client, association, dial
 from tests.hostile.footprint import MEBIBYTE, settled
+from tests.hostile.good_peer import GoodPeer
 from tests.hostile.images import new_uid, small_ct
 from tests.hostile.receiver import Receiver, receiving
 from tests.hostile.standing import came_back, warm
+from tests.node import until
 
 AT_ONCE = 200
 ROOMY = {
@@ -25,6 +31,7 @@ ROOMY = {
 }
 WARM_UP = 300
 STORES_EVERY = 10
+GREEDY = 8
 
 
 @pytest.fixture
@@ -94,3 +101,64 @@ def one_after_another(port: int, associations: int) -> None:
             if number % STORES_EVERY == 0:
                 uid = new_uid()
                 assert client.store(uid, small_ct(uid)) == 0
+
+
+def test_a_good_peer_is_echoed_within_a_second_while_others_send_all_they_can(receiver: Receiver) -> None:
+    ending = threading.Event()
+    with ThreadPoolExecutor(GREEDY) as pool:
+        sent = [pool.submit(send_until, ending, receiver.port) for _ in range(GREEDY)]
+        with GoodPeer(lambda: dial(receiver.port, GOOD_ADDRESS)) as good:
+            ending.wait(2.0)
+        ending.set()
+    assert good.failures == []
+    assert max(good.echo_seconds) < 1.0
+    brought = [each.result() for each in sent]
+    assert min(brought) > max(brought) / 4, "one sender starved another"
+
+
+def send_until(ending: threading.Event, port: int) -> int:
+    """How many C-STOREs of half a megabyte one association brought until told to end."""
+    count, padding = 0, b"\xfc\xff\xfc\xffOB\x00\x00" + (524_288).to_bytes(4, "little") + bytes(524_288)
+    with dial(port, GOOD_ADDRESS) as connection:
+        client = Client(connection)
+        client.associate(GOOD)
+        while not ending.is_set():
+            uid = new_uid()
+            assert client.store(uid, small_ct(uid) + padding) == 0
+            count += 1
+        client.release()
+    return count
+
+
+def test_an_acceptor_that_is_killed_is_replaced_and_its_connections_are_counted_no_more(receiver: Receiver) -> None:
+    lost = [dial(receiver.port, GOOD_ADDRESS) for _ in range(6)]
+    for connection in lost:
+        Client(connection).associate(GOOD)
+    acceptors = sorted(receiver.footprint().pids - {receiver.process.pid})
+    os.kill(acceptors[0], signal.SIGKILL)
+    until(lambda: len(receiver.footprint().pids) == 1 + len(acceptors), "another acceptor runs", 15)
+    with association(receiver.port, GOOD, GOOD_ADDRESS) as client:
+        uid = new_uid()
+        assert client.store(uid, small_ct(uid)) == 0
+    assert acceptors[0] not in receiver.footprint().pids
+    for connection in lost:
+        connection.close()
+    assert receiver.half_written() == []
+
+
+def test_what_was_received_is_counted_for_prometheus(tmp_path: Path) -> None:
+    metrics_port = free_port()
+    with receiving(tmp_path, metrics_port=metrics_port) as receiver:
+        with association(receiver.port, GOOD, GOOD_ADDRESS) as client:
+            uid = new_uid()
+            assert client.store(uid, small_ct(uid)) == 0
+        until(lambda: 'ended="released"' in published(metrics_port), "the association is counted", 5)
+        said = published(metrics_port)
+    assert f'isocenter_instances_received_total{{calling_ae_title="{GOOD}",status="0000"}} 1.0' in said
+    assert "isocenter_store_seconds_count 1.0" in said
+    assert "isocenter_open_connections" in said
+
+
+def published(port: int) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        return str(answer.read().decode())

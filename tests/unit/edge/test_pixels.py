@@ -12,7 +12,9 @@ from service.core.errors import Broken, Unsuitable
 from service.core.transfer_syntaxes import ACCEPTED
 from service.derived.encoding import encode
 from service.edge.pixels import read_plane, read_volume
+from service.edge.spool import Spool
 from tests import factories
+from tests.arriving import receive
 
 GRID = factories.grid(shape=(4, 6, 5))
 
@@ -116,3 +118,16 @@ def test_the_same_image_in_every_lossless_syntax_has_the_same_values(
 def _syntax(path: Path) -> str:
 
     return str(dcmread(path, stop_before_pixels=True).file_meta.TransferSyntaxUID)
+
+
+def test_a_bit_that_turned_on_the_disk_is_found_before_the_pixels_are_used(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool")
+    image = factories.ct_series(factories.grid(shape=(5, 8, 8)))[0]
+    assert receive(spool, image).status == 0x0000
+    (path,) = (spool.root / "incoming").iterdir()
+    read_plane(path)
+    content = bytearray(path.read_bytes())
+    content[-7] ^= 4
+    path.write_bytes(content)
+    with pytest.raises(Broken, match="is not what was received"):
+        read_plane(path)
