@@ -4,7 +4,7 @@ STAMP := $(VENV)/.installed
 BIN := $(VENV)/bin
 CONFIG ?= config
 
-.PHONY: demo test check serve tools install help
+.PHONY: demo test check bench fuzz serve tools install help
 
 help:            ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
@@ -23,10 +23,16 @@ check: $(STAMP)  ## style, types and import contracts
 	$(BIN)/mypy
 	PYTHONPATH=. $(BIN)/lint-imports
 
+bench: $(STAMP)  ## how fast the node receives, beside DCMTK, Orthanc and pynetdicom
+	$(BIN)/python benchmarks/receive.py
+
+fuzz: $(STAMP)   ## two minutes of hostile sessions against a receiver
+	$(BIN)/python -m tests.hostile.fuzz --seconds 120 --seed 1
+
 serve: $(STAMP)  ## run the node with the configuration in CONFIG
 	$(BIN)/isocenter serve --config $(CONFIG)
 
-tools:           ## install Orthanc, DCMTK and dicom3tools (root on Debian or Ubuntu)
+tools:           ## install Orthanc, DCMTK, dicom3tools and strace (root on Debian or Ubuntu)
 	@sh tests/tools.sh
 
 install: $(STAMP) ## the virtual environment

@@ -55,7 +55,8 @@ class Receiver:
             "ended": record.ended,
             "released": record.released,
         }
-        if record.instances or not record.released:
+        said_nothing = record.ended == "closed" and not record.calling_ae_title  # a check whether the port is open
+        if record.instances or not (record.released or said_nothing):
             log = self._log.info if record.released else self._log.warning
             log("association ended", **fields, **({"reason": record.reason} if record.reason else {}))
         if record.instances:
