@@ -6,10 +6,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from uuid import uuid4
 
 import structlog
+from pydicom import config as pydicom_config
 from pynetdicom import AE, AllStoragePresentationContexts, _config, build_context, evt
 from pynetdicom.sop_class import Verification
 from pynetdicom.transport import AddressInformation
@@ -23,6 +25,7 @@ from service.edge.stock_association import StockAssociation
 from service.edge.upper_layer import DEFAULT_LIMITS, Limits
 
 _config.LOG_HANDLER_LEVEL = "none"
+pydicom_config.settings.reading_validation_mode = pydicom_config.IGNORE  # what meets a path is checked by is_uid
 
 _ANSWERS_BYTES = 64 * 1024  # that may wait for a peer which does not read them
 _PERMANENT, _SERVICE_USER = 0x01, 0x01
@@ -128,10 +131,10 @@ class StorageScp:
         conversation = kind(self._entity, connection, record, self._door.limits, self._on_store)
         conversation.acceptor.maximum_length = self._door.limits.pdu_bytes
         conversation.acceptor.ae_title = self._door.ae_title
-        conversation.acceptor.address_info = AddressInformation.from_tuple(connection.getsockname())
+        conversation.acceptor.address_info = _resolved(connection.getsockname()[0])
         conversation.acceptor.implementation_class_uid = self._entity.implementation_class_uid
         conversation.acceptor.implementation_version_name = self._entity.implementation_version_name
-        conversation.requestor.address_info = AddressInformation.from_tuple((record.address, 0))
+        conversation.requestor.address_info = _resolved(record.address)
         conversation.bind(evt.EVT_REQUESTED, self._requested)
         return conversation
 
@@ -162,6 +165,12 @@ class StorageScp:
         association.record.ended, association.record.reason = "rejected", _WORDS[objection]
         association.acse.send_reject(_PERMANENT, _SERVICE_USER, _DIAGNOSTIC[objection])
         association.kill()
+
+
+@lru_cache
+def _resolved(host: str) -> AddressInformation:
+    """As pynetdicom keeps addresses; it asks the resolver for each."""
+    return AddressInformation.from_tuple((host, 0))
 
 
 def _entity(door: Door) -> AE:
