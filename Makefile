@@ -4,7 +4,7 @@ STAMP := $(VENV)/.installed
 BIN := $(VENV)/bin
 CONFIG ?= config
 
-.PHONY: demo test check bench fuzz serve tools install help
+.PHONY: demo test exhaustive check bench fuzz serve tools install help
 
 help:            ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
@@ -16,6 +16,10 @@ test: $(STAMP)   ## all checks and tests; installs Orthanc, DCMTK and dicom3tool
 	@sh tests/tools.sh
 	@$(MAKE) --no-print-directory check
 	$(BIN)/python -m pytest
+
+exhaustive: $(STAMP) ## what the tests leave out for the sake of time: every system call, 10,000 associations, more kills
+	@sh tests/tools.sh
+	$(BIN)/python -m pytest -m exhaustive
 
 check: $(STAMP)  ## style, types and import contracts
 	$(BIN)/ruff check .

@@ -81,13 +81,30 @@ def _figures(group: Sequence[Measurement], baseline: Sequence[Measurement]) -> F
 def markdown(
     machine: Mapping[str, str], rows: Sequence[Row], subjects: Sequence[Subject], figures: Sequence[Figures]
 ) -> str:
-    """The machine, the notes, and a table for each row."""
+    """The machine, the notes, all speeds in one table, and a table for each row."""
     lines = [f"- {name}: {value}" for name, value in machine.items()]
     for note in _NOTES:
         lines += ["", note]
+    lines += ["", "### Instances per second, and the ratio to Isocenter", "", *_overview(rows, subjects, figures)]
     for row in rows:
         lines += ["", f"### {row.name}: {row.title}", "", *_table(row, subjects, figures)]
     return "\n".join(lines)
+
+
+def _overview(rows: Sequence[Row], subjects: Sequence[Subject], figures: Sequence[Figures]) -> Iterator[str]:
+    found = {(one.row, one.subject): one for one in figures}
+    shown = [subject for subject in subjects if any(name == subject.name for _, name in found)]
+    yield _line(["row", *(subject.title for subject in shown)])
+    yield _line(["---", *["---:"] * len(shown)])
+    for row in rows:
+        yield _line([row.title, *(_speed(found.get((row.name, subject.name))) for subject in shown)])
+
+
+def _speed(one: Figures | None) -> str:
+    if one is None:
+        return ""
+    ratio = "" if one.ratio is None or one.subject == BASELINE else f" ({one.ratio:.2f})"
+    return f"{one.instances_per_second:.0f}{ratio}"
 
 
 def _table(row: Row, subjects: Sequence[Subject], figures: Sequence[Figures]) -> Iterator[str]:

@@ -19,6 +19,7 @@ from service.edge.intake import (
     AssociationRecord,
     Intake,
     Refused,
+    refusal,
 )
 from service.edge.spool import Admission, InstanceName, Spool
 
@@ -38,7 +39,7 @@ class Receiver:
         try:
             return Reception(offer, self._spool, self._refuse_below_free)
         except TryAgain as error:
-            return Refused(refusal(offer, OUT_OF_RESOURCES, str(error)))
+            return Refused(_refusal(offer, OUT_OF_RESOURCES, str(error)))
 
     def note_end(self, record: AssociationRecord) -> None:
         """Leave word of how an association ended, for the assembling stage and for people."""
@@ -58,7 +59,8 @@ class Receiver:
         said_nothing = record.ended == "closed" and not record.calling_ae_title  # a check whether the port is open
         if record.instances or not (record.released or said_nothing):
             log = self._log.info if record.released else self._log.warning
-            log("association ended", **fields, **({"reason": record.reason} if record.reason else {}))
+            event = "association rejected" if record.ended == "rejected" else "association ended"
+            log(event, **fields, **({"reason": record.reason} if record.reason else {}))
         if record.instances:
             self._write_down(record.association, fields)
 
@@ -100,12 +102,11 @@ class Reception:
                 self._require_room()
         except TryAgain as error:
             self._half.discard()
-            self._refused = refusal(self._offer, OUT_OF_RESOURCES, str(error))
+            self._refused = _refusal(self._offer, OUT_OF_RESOURCES, str(error))
 
     def finish(self) -> Answer:
         """0x0000 once the instance survives a power cut, or the status that says why it is not kept."""
         answer = self._refused or self._admitted()
-        metrics.count_instance(self._offer.provenance.calling_ae_title, answer.status, self._size)
         metrics.STORE_SECONDS.observe(time.monotonic() - self._began)
         return answer
 
@@ -117,11 +118,11 @@ class Reception:
         try:
             return self._admit()
         except TryAgain as error:
-            answer = refusal(self._offer, OUT_OF_RESOURCES, str(error))
+            answer = _refusal(self._offer, OUT_OF_RESOURCES, str(error))
         except Broken as error:
-            answer = refusal(self._offer, CANNOT_UNDERSTAND, str(error))
+            answer = _refusal(self._offer, CANNOT_UNDERSTAND, str(error))
         except Exception as error:  # never an answer that is not true
-            answer = refusal(self._offer, OUT_OF_RESOURCES, f"an error of this node: {whereabouts(error)}")
+            answer = _refusal(self._offer, OUT_OF_RESOURCES, f"an error of this node: {whereabouts(error)}")
         self._half.discard()
         return answer
 
@@ -130,7 +131,7 @@ class Reception:
         naming = self._naming()
         if naming.sop_instance_uid != offer.sop_instance_uid or naming.sop_class_uid != offer.sop_class_uid:
             self._half.discard()
-            return refusal(offer, MISMATCH, "SOP Class or Instance UID of command and data set differ")
+            return _refusal(offer, MISMATCH, "SOP Class or Instance UID of command and data set differ")
         digest = self._digest.hexdigest()
         self._half.overwrite(digest_offset(self._meta), digest.encode())
         name = InstanceName(naming.series_instance_uid, naming.sop_instance_uid)
@@ -138,7 +139,12 @@ class Reception:
             admission = self._spool.admit(self._half, name, digest)
         if admission is Admission.HELD:
             metrics.HELD.inc()
-            _log(offer, "same UID with other bytes held", series=name.series_instance_uid)
+            structlog.get_logger().warning(
+                "same UID with other bytes held",
+                association=offer.provenance.association,
+                sop_instance=name.sop_instance_uid,
+                series=name.series_instance_uid,
+            )
         return Answer(SUCCESS)
 
     def _naming(self) -> Naming:
@@ -157,13 +163,5 @@ class Reception:
             raise NoRoom(f"{free:.1%} of the spool's disk is free, and {self._refuse_below_free:.1%} is to stay free")
 
 
-def refusal(offer: Offer, status: int, sentence: str) -> Answer:
-    """An answer that says no, to the sender and in the log."""
-    _log(offer, "instance refused", reason=sentence, status=f"{status:04X}")
-    return Answer(status, sentence)
-
-
-def _log(offer: Offer, event: str, **fields: str) -> None:
-    structlog.get_logger().warning(
-        event, association=offer.provenance.association, sop_instance=offer.sop_instance_uid, **fields
-    )
+def _refusal(offer: Offer, status: int, sentence: str) -> Answer:
+    return refusal(offer.provenance.association, offer.sop_instance_uid, status, sentence)

@@ -32,6 +32,7 @@ from service.edge.intake import (
     OnEnd,
     OnStore,
     Refused,
+    refusal,
 )
 from service.edge.messages import Messages, Other, Store
 from service.edge.synchronous_dul import SynchronousDul
@@ -90,7 +91,7 @@ class FastAssociation(Association):  # type: ignore[misc] # pynetdicom has no ty
 
     def break_off(self) -> None:
         """End the association from another thread."""
-        self._break_off("stopped", "the node stops")
+        self._stream.stop()
 
     def _break_off(self, how: str, sentence: str) -> None:
         self.record.ended = self.record.ended or how
@@ -98,9 +99,8 @@ class FastAssociation(Association):  # type: ignore[misc] # pynetdicom has no ty
         self.is_established = False
         try:
             if how != "closed":
-                self._connection.sendall(A_ABORT)
-            self._connection.shutdown(socket.SHUT_RD)
-        except OSError:  # it is gone already
+                self._stream.send(A_ABORT)
+        except ConnectionEnded:  # it is gone already
             return
 
     def _end(self, otherwise: str) -> None:
@@ -122,7 +122,8 @@ class FastAssociation(Association):  # type: ignore[misc] # pynetdicom has no ty
 
     def _react(self) -> None:
         if self.acse.is_release_requested():
-            self._messages.give_up()
+            if self._messages.give_up():
+                self.record.ended, self.record.reason = "violation", "a release came within a message"
             self._end("released")  # written down before the peer is told
             self.acse.send_release(is_response=True)
             self.is_released, self.is_established = True, False
@@ -135,22 +136,22 @@ class FastAssociation(Association):  # type: ignore[misc] # pynetdicom has no ty
         if context is None:
             raise violation(f"a C-STORE comes in presentation context {context_id}, which was not accepted")
         if not is_uid(request.sop_instance_uid):
-            return Refused(Answer(CANNOT_UNDERSTAND, "Affected SOP Instance UID is not a UID"))
+            return Refused(self._refusal(request, CANNOT_UNDERSTAND, "Affected SOP Instance UID is not a UID"))
         if request.sop_class_uid != context.abstract_syntax:
-            return Refused(Answer(MISMATCH, "Affected SOP Class UID is not that of its context"))
+            return Refused(self._refusal(request, MISMATCH, "Affected SOP Class UID is not that of its context"))
         record = self.record
         provenance = Provenance(record.calling_ae_title, record.called_ae_title, record.association)
         syntax = str(context.transfer_syntax[0])
         return self._on_store(Offer(request.sop_class_uid, request.sop_instance_uid, syntax, provenance))
 
+    def _refusal(self, request: StoreRequest, status: int, sentence: str) -> Answer:
+        return refusal(self.record.association, request.sop_instance_uid[:70], status, sentence)
+
     def answer(self, store: Store) -> None:
         """Answer a C-STORE whose data set has come."""
         answer = store.intake.finish()
         self.record.count(answer, store.size)
-        try:
-            self._connection.sendall(command_set.store_response(store.request, store.context_id, answer))
-        except OSError as error:
-            raise ConnectionEnded("closed", "the peer did not take the answer") from error
+        self._stream.send(command_set.store_response(store.request, store.context_id, answer))
 
     def serve(self, other: Other) -> None:
         """Whatever is no C-STORE is pynetdicom's."""

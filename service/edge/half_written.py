@@ -10,6 +10,7 @@ from pathlib import Path
 from service.core.errors import NoRoom, TryAgain
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
+_MOST_PIECES = 1000  # IOV_MAX is 1024
 _CHUNK = 160 * 1024  # larger single writes were measured slower
 
 
@@ -32,7 +33,7 @@ class HalfWritten:
         """Append."""
         size = sum(map(len, pieces))
         try:
-            if size > _CHUNK or os.writev(self._descriptor, pieces) != size:
+            if size > _CHUNK or len(pieces) > _MOST_PIECES or os.writev(self._descriptor, pieces) != size:
                 self._write_slowly(pieces)
         except OSError as error:
             raise self._failed(error) from error

@@ -5,6 +5,7 @@ One message is one packet (SOCK_SEQPACKET): a connection's number and address wi
 
 import json
 import socket
+from array import array
 from dataclasses import asdict, dataclass
 
 from service.core.errors import TryAgain
@@ -29,14 +30,18 @@ def channel() -> tuple[socket.socket, socket.socket]:
 def hand_over(channel: socket.socket, handed: Handed, connection: socket.socket) -> None:
     """Give a connection away; our own copy stays open. Raises TryAgain when the other side takes none."""
     try:
-        socket.send_fds(channel, [json.dumps(asdict(handed)).encode()], [connection.fileno()], socket.MSG_DONTWAIT)
+        rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", [connection.fileno()]))
+        channel.sendmsg([json.dumps(asdict(handed)).encode()], [rights], socket.MSG_DONTWAIT)
     except OSError as error:
         raise TryAgain(f"a connection cannot be handed over: {error.strerror}") from error
 
 
 def take_over(channel: socket.socket) -> tuple[Handed, socket.socket | None] | None:
     """The next connection, without its socket where no descriptor was left for it; None once there will be none."""
-    message, descriptors, _, _ = socket.recv_fds(channel, _LONGEST, 1)
+    try:
+        message, descriptors, _, _ = socket.recv_fds(channel, _LONGEST, 1)
+    except ConnectionResetError:
+        return None
     if not message:
         return None
     handed = Handed(**json.loads(message))

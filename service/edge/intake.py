@@ -5,6 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import structlog
+
+from service.edge import metrics
 from service.edge.file_meta import Offer
 
 SUCCESS = 0x0000
@@ -19,6 +22,18 @@ class Answer:
 
     status: int
     comment: str = ""
+
+
+def refusal(association: str, sop_instance_uid: str, status: int, sentence: str) -> Answer:
+    """An answer that says no, to the sender and in the log."""
+    structlog.get_logger().warning(
+        "instance refused",
+        association=association,
+        sop_instance=sop_instance_uid,
+        reason=sentence,
+        status=f"{status:04X}",
+    )
+    return Answer(status, sentence)
 
 
 class Intake(Protocol):
@@ -62,6 +77,7 @@ class AssociationRecord:
         self.instances += 1
         self.bytes += size
         self.statuses[answer.status] += 1
+        metrics.count_instance(self.calling_ae_title, answer.status, size)
 
 
 OnEnd = Callable[[AssociationRecord], None]

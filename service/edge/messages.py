@@ -97,17 +97,19 @@ class Messages:
             raise violation(f"a command set cannot be understood: {error}") from error
         if request:
             self._message = Store(request, context_id, self._listener.intake(context_id, request))
+            self._stream.message_begins()  # the peer has not been late while a file was opened
         elif command_set.command_field(found) != _C_CANCEL_RQ:
             self._message = Other(context_id, command, bytearray())
         if not has_data_set:
             self._end_message()
 
-    def give_up(self) -> None:
-        """No more will come of what is under way."""
+    def give_up(self) -> bool:
+        """No more will come of what is under way; True when something was."""
         message, self._message = self._message, None
         self._pieces.clear()
         if isinstance(message, Store):
             message.intake.abandon()
+        return message is not None or bool(self._command)
 
     def _take_data(self, context_id: int, last: bool, size: int) -> None:
         message = self._message

@@ -199,21 +199,24 @@ class Spool:
                 path.unlink()
 
     def free_share(self) -> float:
-        """The free part of the disk, 0 to 1; the scarcer of bytes and inodes."""
-        usage = os.statvfs(self.root)
-        inodes = usage.f_favail / usage.f_files if usage.f_files else 1.0
-        return min(usage.f_bavail / usage.f_blocks, inodes)
+        """The free part of the disk, 0 to 1; the scarcer of bytes and inodes. Raises TryAgain when it does not say."""
+        try:
+            usage = os.statvfs(self.root)
+        except OSError as error:
+            raise refused("anything", error) from error
+        shares = ((usage.f_favail, usage.f_files), (usage.f_bavail, usage.f_blocks))
+        return min(free / whole if whole else 1.0 for free, whole in shares)
 
     def sweep(self) -> int:
         """Remove what a crash left half-written; call before anything writes. Returns how many files."""
         leftovers = list((self.root / "tmp").iterdir())
         for path in leftovers:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
         return len(leftovers)
 
-    def sweep_after(self, process: int) -> int:
-        """Remove what a process that is gone left half-written. Returns how many files."""
-        leftovers = list((self.root / "tmp").glob(f"{process}_*"))
+    def sweep_after_the_dead(self) -> int:
+        """Remove what processes that are gone left half-written, while others write. Returns how many files."""
+        leftovers = [path for path in (self.root / "tmp").iterdir() if _is_of_the_dead(path)]
         for path in leftovers:
             path.unlink(missing_ok=True)
         return len(leftovers)
@@ -231,3 +234,8 @@ class Spool:
     def discard(self, folder: Path) -> None:
         """Remove a job's folder of work/ or outbox/."""
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_of_the_dead(path: Path) -> bool:
+    process = path.name.partition("_")[0]
+    return process.isdecimal() and not Path(f"/proc/{process}").exists()

@@ -6,13 +6,14 @@ It polls, holds each data set in memory and has no limit on the size or pace of 
 import socket
 from typing import Any
 
+from pydicom import Dataset
 from pynetdicom import AE, evt
 from pynetdicom._globals import MODE_ACCEPTOR
 from pynetdicom.association import Association
 from pynetdicom.transport import AssociationSocket
 
 from service.edge.file_meta import Offer, Provenance
-from service.edge.intake import CANNOT_UNDERSTAND, MISMATCH, Answer, AssociationRecord, Intake, OnEnd, OnStore, Refused
+from service.edge.intake import CANNOT_UNDERSTAND, MISMATCH, AssociationRecord, Intake, OnEnd, OnStore, Refused, refusal
 from service.edge.upper_layer import Limits
 
 
@@ -52,20 +53,27 @@ class StockAssociation(Association):  # type: ignore[misc] # pynetdicom has no t
         on_end, self.on_end = self.on_end, lambda _: None
         on_end(self.record)
 
-    def _store(self, event: Any) -> int:
+    def _store(self, event: Any) -> Dataset:
         data_set = event.request.DataSet.getbuffer()
         intake = self._intake(event, len(data_set))
         intake.write([data_set])
         answer = intake.finish()
         self.record.count(answer, len(data_set))
-        return answer.status
+        status = Dataset()
+        status.Status = answer.status
+        if answer.comment:
+            status.ErrorComment = answer.comment[:64]
+        return status
 
     def _intake(self, event: Any, size: int) -> Intake:
         request, record = event.request, self.record
         if size > self._limits.instance_bytes:
-            return Refused(Answer(CANNOT_UNDERSTAND, "the instance is larger than this node takes"))
+            return self._refused(request, CANNOT_UNDERSTAND, "the instance is larger than this node takes")
         if request.AffectedSOPClassUID != event.context.abstract_syntax:
-            return Refused(Answer(MISMATCH, "Affected SOP Class UID is not that of its context"))
+            return self._refused(request, MISMATCH, "Affected SOP Class UID is not that of its context")
         provenance = Provenance(record.calling_ae_title, record.called_ae_title, record.association)
         sop_class, sop_instance = str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID)
         return self._on_store(Offer(sop_class, sop_instance, str(event.context.transfer_syntax), provenance))
+
+    def _refused(self, request: Any, status: int, sentence: str) -> Intake:
+        return Refused(refusal(self.record.association, str(request.AffectedSOPInstanceUID), status, sentence))

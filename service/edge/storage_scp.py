@@ -28,12 +28,9 @@ _config.LOG_HANDLER_LEVEL = "none"
 pydicom_config.settings.reading_validation_mode = pydicom_config.IGNORE  # what meets a path is checked by is_uid
 
 _ANSWERS_BYTES = 64 * 1024  # that may wait for a peer which does not read them
+_ABORT_SECONDS = 2.0
 _PERMANENT, _SERVICE_USER = 0x01, 0x01
 _DIAGNOSTIC = {Objection.CALLING_AE_TITLE_UNKNOWN: 0x03, Objection.CALLED_AE_TITLE_UNKNOWN: 0x07}
-_WORDS = {
-    Objection.CALLING_AE_TITLE_UNKNOWN: "the calling AE title is not among the peers of this address",
-    Objection.CALLED_AE_TITLE_UNKNOWN: "the called AE title is not ours",
-}
 
 Conversation = FastAssociation | StockAssociation
 Objects = Callable[[str, str, str], Objection | None]  # (calling AE title, called AE title, address)
@@ -84,17 +81,26 @@ class StorageScp:
         name = f"2.25.{uuid4().int}"
         self._open[name] = None
         arguments = (name, connection, address, tls, on_close)
-        threading.Thread(target=self._converse, args=arguments, daemon=True).start()
+        try:
+            threading.Thread(target=self._converse, args=arguments, daemon=True).start()
+        except RuntimeError as error:  # no more threads
+            self._log.error("connection not served", address=address, reason=str(error))
+            connection.close()
+            del self._open[name]
+            on_close()
 
     def open_associations(self) -> int:
         """How many connections are being served."""
         return len(self._open)
 
     def stop(self) -> None:
-        """Abort what is still open."""
+        """Abort what is still open, and see it end."""
         for conversation in list(self._open.values()):
             if conversation is not None:
                 conversation.break_off()
+        deadline = time.monotonic() + _ABORT_SECONDS
+        while self._open and time.monotonic() < deadline:
+            time.sleep(0.01)
 
     def _converse(
         self,
@@ -124,7 +130,9 @@ class StorageScp:
 
     def _secured(self, connection: socket.socket, tls: ssl.SSLContext) -> socket.socket:
         connection.settimeout(self._door.limits.handshake_seconds)
-        return tls.wrap_socket(connection, server_side=True)
+        secured = tls.wrap_socket(connection, server_side=True)
+        secured.settimeout(None)
+        return secured
 
     def _conversation(self, connection: socket.socket, record: AssociationRecord) -> Conversation:
         kind = FastAssociation if self._door.engine == "fast" else StockAssociation
@@ -162,9 +170,15 @@ class StorageScp:
         association.acceptor.supported_contexts = [self._contexts[uid] for uid in proposed if uid in self._contexts]
 
     def _reject(self, association: Conversation, objection: Objection) -> None:
-        association.record.ended, association.record.reason = "rejected", _WORDS[objection]
+        association.record.ended, association.record.reason = "rejected", _words(objection, association.record)
         association.acse.send_reject(_PERMANENT, _SERVICE_USER, _DIAGNOSTIC[objection])
         association.kill()
+
+
+def _words(objection: Objection, record: AssociationRecord) -> str:
+    if objection is Objection.CALLED_AE_TITLE_UNKNOWN:
+        return f"called AE title {record.called_ae_title!r} is not ours"
+    return f"{record.calling_ae_title!r} from {record.address} is not among the peers"
 
 
 @lru_cache

@@ -78,6 +78,7 @@ class PduStream:
         self._waits_for = "an A-ASSOCIATE-RQ"
         self._message_began = 0.0
         self._message_bytes = 0
+        self._stopped = False
         self.before_refill: Callable[[], None] = _nothing
         wait_in_kernel(connection, _TICK_SECONDS, limits.pdu_seconds)
 
@@ -126,6 +127,21 @@ class PduStream:
         """The peer may be idle again."""
         self._message_began = 0.0
 
+    def stop(self) -> None:
+        """From another thread: whoever reads here hears within a tick that the node stops."""
+        self._stopped = True
+
+    def send(self, content: bytes) -> None:
+        """Send; a peer that takes nothing for `pdu_seconds` is gone."""
+        try:
+            if isinstance(self._connection, ssl.SSLSocket):
+                self._connection.settimeout(self._limits.pdu_seconds)
+            self._connection.sendall(content)
+            if isinstance(self._connection, ssl.SSLSocket):
+                self._connection.settimeout(_TICK_SECONDS)
+        except OSError as error:
+            raise ConnectionEnded("closed", "the peer did not take the answer") from error
+
     def linger(self, seconds: float) -> None:
         """Take what still comes until the peer closes: a close with unread bytes would discard our last answer."""
         deadline, most = time.monotonic() + seconds, _LINGER_BYTES
@@ -147,7 +163,7 @@ class PduStream:
         return taken
 
     def _gather(self, count: int) -> None:
-        self.before_refill()
+        self._give_away()
         rest = self._end - self._start
         self._buffer[:rest] = self._buffer[self._start : self._end]
         self._start, self._end = 0, rest
@@ -155,15 +171,25 @@ class PduStream:
             self._receive_more()
 
     def _receive(self) -> None:
-        self.before_refill()
+        self._give_away()
         self._start = self._end = 0
         while not self._end:
             self._receive_more()
 
+    def _give_away(self) -> None:
+        """What our own disk takes is not the peer's delay."""
+        began = time.monotonic()
+        self.before_refill()
+        spent = time.monotonic() - began
+        self._deadline += spent
+        if self._message_began:
+            self._message_began += spent
+
     def _receive_more(self) -> None:
         """What comes within a tick, which may be nothing."""
-        now = time.monotonic()
-        self._require_pace(now)
+        self._require_pace(time.monotonic())
+        if self._stopped:
+            raise ConnectionEnded("stopped", "the node stops")
         try:
             if _QUICK_ACKNOWLEDGEMENT is not None:  # a sender with Nagle's algorithm waits for it; it does not stick
                 self._connection.setsockopt(socket.IPPROTO_TCP, _QUICK_ACKNOWLEDGEMENT, 1)

@@ -7,6 +7,7 @@ import gc
 import selectors
 import socket
 import sys
+from contextlib import suppress
 from functools import partial
 
 from service.core.doorkeeping import objection
@@ -35,6 +36,8 @@ def run(settings: Settings) -> None:
     scp = StorageScp(door(receiving), receiver.begin, receiver.note_end)
     with socket.socket(fileno=int(sys.argv[2])) as channel:
         _serve(settings, life, channel, scp)
+        with suppress(OSError):  # the receiver is gone
+            channel.shutdown(socket.SHUT_RD)  # what comes now it gives to another
         _finish(scp)
 
 

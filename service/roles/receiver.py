@@ -29,6 +29,7 @@ from service.settings import Receiving, Settings
 _TICK_SECONDS = 0.2
 _MOST_PROCESSES = 4  # by default: more than the disk can follow
 _RESTART_SECONDS = 1.0
+_MEMORY = "/dev/shm"  # counters are lost with the process; on a full disk they would end it
 _REST_SECONDS = 0.2  # after an accept that failed for want of descriptors
 
 
@@ -72,6 +73,7 @@ class Doorway:
         self._settings = settings
         self._counting = counting
         self._spool = Spool(settings.spool)
+        self._spool.sweep_after_the_dead()  # of a receiver that was killed
         receiving = settings.node.receiving
         self._keeper = Doorkeeper(receiving.capacity, [entry.host for entry in receiving.admitted])
         self._numbers = count(1)
@@ -160,7 +162,7 @@ class Doorway:
         acceptor.stop()
         for slot in acceptor.slots.values():
             self._keeper.leave(slot)
-        swept = self._spool.sweep_after(acceptor.process.pid)
+        swept = self._spool.sweep_after_the_dead()
         self._log.error(
             "acceptor died", exit_code=acceptor.process.returncode, connections=len(acceptor.slots), swept=swept
         )
@@ -174,7 +176,7 @@ def run(settings: Settings) -> None:
     logs.configure("receiver")
     life = Life()
     receiving = settings.node.receiving
-    counting = Path(tempfile.mkdtemp(prefix="isocenter-metrics-"))
+    counting = Path(tempfile.mkdtemp(prefix="isocenter-metrics-", dir=_MEMORY if Path(_MEMORY).is_dir() else None))
     doorway = Doorway(settings, counting)
     structlog.get_logger().info(
         "receiving", ae_title=receiving.ae_title, port=receiving.port, peers=len(receiving.peers)

@@ -42,6 +42,7 @@ MOMENTS = {
     "worker, while it reports": Moment("worker", "START", "REPORTING"),
     "dispatcher, while it delivers": Moment("dispatcher", "DONE", "REPORTED"),
 }
+SELDOM = ("worker, when findings are there", "worker, while it reports")  # half a minute each
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +102,9 @@ def _happened(node: Node, moment: Moment, known: int) -> bool:
     return any((row["event"], row["after"]) == (moment.event, moment.after) for row in rows)
 
 
-@pytest.mark.parametrize("name", MOMENTS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.exhaustive] if name in SELDOM else []) for name in MOMENTS]
+)
 def test_a_killed_role_loses_nothing_and_repeats_nothing(
     name: str, node: Node, pacs: Orthanc, series: list[Path]
 ) -> None:

@@ -116,6 +116,14 @@ def test_what_a_crash_left_half_written_is_swept(spool: Spool) -> None:
     assert files(spool, "tmp") == []
 
 
+def test_what_dead_processes_left_half_written_is_swept_while_the_living_write(spool: Spool) -> None:
+    half = spool.begin()
+    (spool.root / "tmp" / "4194305_ab_instance_0").write_bytes(b"x")  # beyond the largest process number
+    assert spool.sweep_after_the_dead() == 1
+    assert len(files(spool, "tmp")) == 1
+    half.discard()
+
+
 def test_foreign_files_in_incoming_are_not_instances(spool: Spool) -> None:
     for name in ("notes.txt", "1.2.3.dcm", "x_y.dcm"):
         (spool.root / "incoming" / name).write_bytes(b"x")
