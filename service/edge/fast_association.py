@@ -8,6 +8,7 @@ gone `missing_names` says so, and the site falls back to `engine: stock`.
 """
 
 import socket
+from contextlib import suppress
 
 import structlog
 from pynetdicom import AE
@@ -65,7 +66,6 @@ class FastAssociation(Association):  # type: ignore[misc] # pynetdicom has no ty
         self.record = record
         self.on_end: OnEnd = lambda _: None
         self._connection = connection
-        self._limits = limits
         self._on_store = on_store
         self._stream = PduStream(connection, limits)
         self._messages = Messages(self._stream, limits, self)
@@ -97,11 +97,9 @@ class FastAssociation(Association):  # type: ignore[misc] # pynetdicom has no ty
         self.record.ended = self.record.ended or how
         self.record.reason = self.record.reason or sentence
         self.is_established = False
-        try:
-            if how != "closed":
+        if how != "closed":
+            with suppress(ConnectionEnded):  # it is gone already
                 self._stream.send(A_ABORT)
-        except ConnectionEnded:  # it is gone already
-            return
 
     def _end(self, otherwise: str) -> None:
         """Account for the association, once."""
