@@ -20,6 +20,7 @@ from benchmarks.machine import (
     BenchmarkError,
     describe,
     has_program,
+    held_memory,
     program,
     require_disk,
     temporary_folder,
@@ -107,7 +108,7 @@ def _measure_all(options: argparse.Namespace) -> None:
     program("gcc")
     rows, subjects = _choose(options)
     runs = options.repetitions * len(subjects)
-    with _own_folder(options.folder) as folder:
+    with _own_folder(options.folder) as folder, held_memory(options.leave_memory):
         require_disk(folder, runs * sum(row.stored_bytes for row in rows) + _SPARE_BYTES)
         machine = describe(folder)
         course = Course(folder, Sender(folder))
@@ -182,6 +183,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", default=[], choices=names, help=f"subjects; measured only so: {unusual}")
     parser.add_argument("--rows", nargs="+", default=[], choices=rows)
     parser.add_argument("--folder", type=Path, default=temporary_folder(), help="where to store; never in memory")
+    parser.add_argument(
+        "--leave-memory",
+        type=float,
+        metavar="GIB",
+        help="occupy all other memory: the host of a virtual machine may take back what is free",
+    )
     parser.add_argument("--json", type=Path, help="default: a new file among the temporary ones")
     parser.add_argument("--skip-missing", action="store_true", help="leave out subjects whose programs are missing")
     options = parser.parse_args()

@@ -8,7 +8,7 @@ import structlog
 from service.core.errors import Broken, NoRoom, TryAgain, whereabouts
 from service.core.transfer_syntaxes import IMPLICIT_LITTLE_ENDIAN
 from service.edge import metrics
-from service.edge.data_set_scan import Naming, read_naming
+from service.edge.data_set_scan import Head, Naming, read_head, read_naming
 from service.edge.file_meta import DataSetDigest, Offer, digest_offset, encode_meta
 from service.edge.intake import (
     CANNOT_UNDERSTAND,
@@ -23,7 +23,30 @@ from service.edge.intake import (
 )
 from service.edge.spool import Admission, InstanceName, Spool
 
-_LOOK_AT_DISK_EVERY = 64 * 1024 * 1024  # bytes of one instance
+_LOOK_AT_DISK_EVERY = 64 * 1024 * 1024  # bytes
+_LOOK_AT_DISK_SECONDS = 0.05
+
+
+class Room:
+    """Whether the spool's disk has room, asked of it seldom enough to cost nothing."""
+
+    def __init__(self, spool: Spool, refuse_below_free: float) -> None:
+        self._spool = spool
+        self._refuse_below_free = refuse_below_free
+        self._free = 0.0
+        self._looked_at = float("-inf")
+        self._bytes_since = 0
+
+    def require(self, taken: int) -> None:
+        """Count bytes that were just taken. Raises NoRoom when less is free than must stay so, TryAgain as the disk."""
+        now = time.monotonic()
+        self._bytes_since += taken
+        if now - self._looked_at > _LOOK_AT_DISK_SECONDS or self._bytes_since > _LOOK_AT_DISK_EVERY:
+            self._free = self._spool.free_share()
+            self._looked_at, self._bytes_since = now, 0
+        if self._free < self._refuse_below_free:
+            least = f"{self._refuse_below_free:.1%}"
+            raise NoRoom(f"{self._free:.1%} of the spool's disk is free, and {least} is to stay free")
 
 
 class Receiver:
@@ -31,19 +54,20 @@ class Receiver:
 
     def __init__(self, spool: Spool, refuse_below_free: float) -> None:
         self._spool = spool
-        self._refuse_below_free = refuse_below_free
+        self._room = Room(spool, refuse_below_free)
         self._log = structlog.get_logger()
 
     def begin(self, offer: Offer) -> Intake:
         """Where the data set of an instance goes: to the spool, or nowhere when the disk has no room for it."""
         try:
-            return Reception(offer, self._spool, self._refuse_below_free)
+            return Reception(offer, self._spool, self._room)
         except TryAgain as error:
             return Refused(_refusal(offer, OUT_OF_RESOURCES, str(error)))
 
     def note_end(self, record: AssociationRecord) -> None:
         """Leave word of how an association ended, for the assembling stage and for people."""
-        metrics.count_association(record.ended, record.seconds)
+        metrics.count(metrics.ASSOCIATIONS, record.ended)
+        metrics.measure(metrics.ASSOCIATION_SECONDS, record.seconds)
         fields = {
             "association": record.association,
             "calling_ae_title": record.calling_ae_title,
@@ -74,16 +98,18 @@ class Receiver:
 class Reception:
     """One instance on its way into the spool. Raises TryAgain when there is no room for it to begin with."""
 
-    def __init__(self, offer: Offer, spool: Spool, refuse_below_free: float) -> None:
+    def __init__(self, offer: Offer, spool: Spool, room: Room) -> None:
         self._offer = offer
         self._spool = spool
-        self._refuse_below_free = refuse_below_free
+        self._room = room
         self._began = time.monotonic()
-        self._require_room()
+        room.require(0)
         self._meta = encode_meta(offer)
         self._unwritten: tuple[bytes, ...] = (self._meta,)  # goes with the first piece
         self._digest = DataSetDigest()
         self._size = 0
+        self._is_implicit = offer.transfer_syntax_uid == IMPLICIT_LITTLE_ENDIAN
+        self._head: Head | None = None
         self._refused: Answer | None = None
         self._half = spool.begin()
 
@@ -94,12 +120,13 @@ class Reception:
         try:
             self._half.write((*self._unwritten, *pieces))
             self._unwritten = ()
+            if not self._size:
+                self._head = read_head(pieces[0], implicit=self._is_implicit)
             before = self._size
             for piece in pieces:
                 self._digest.update(piece)
                 self._size += len(piece)
-            if self._size // _LOOK_AT_DISK_EVERY > before // _LOOK_AT_DISK_EVERY:
-                self._require_room()
+            self._room.require(self._size - before)
         except TryAgain as error:
             self._half.discard()
             self._refused = _refusal(self._offer, OUT_OF_RESOURCES, str(error))
@@ -107,7 +134,7 @@ class Reception:
     def finish(self) -> Answer:
         """0x0000 once the instance survives a power cut, or the status that says why it is not kept."""
         answer = self._refused or self._admitted()
-        metrics.STORE_SECONDS.observe(time.monotonic() - self._began)
+        metrics.measure(metrics.STORE_SECONDS, time.monotonic() - self._began)
         return answer
 
     def abandon(self) -> None:
@@ -135,10 +162,11 @@ class Reception:
         digest = self._digest.hexdigest()
         self._half.overwrite(digest_offset(self._meta), digest.encode())
         name = InstanceName(naming.series_instance_uid, naming.sop_instance_uid)
-        with metrics.FLUSH_SECONDS.time():
-            admission = self._spool.admit(self._half, name, digest)
+        began = time.monotonic()
+        admission = self._spool.admit(self._half, name, digest)
+        metrics.measure(metrics.FLUSH_SECONDS, time.monotonic() - began)
         if admission is Admission.HELD:
-            metrics.HELD.inc()
+            metrics.count(metrics.HELD)
             structlog.get_logger().warning(
                 "same UID with other bytes held",
                 association=offer.provenance.association,
@@ -150,17 +178,13 @@ class Reception:
     def _naming(self) -> Naming:
         if not self._size:
             raise Broken("the data set is empty")
+        if self._head and self._head.size == self._size:
+            return self._head.naming
         content = self._half.content()
         try:
-            implicit = self._offer.transfer_syntax_uid == IMPLICIT_LITTLE_ENDIAN
-            return read_naming(content, implicit=implicit, start=len(self._meta))
+            return read_naming(content, implicit=self._is_implicit, start=len(self._meta))
         finally:
             content.close()
-
-    def _require_room(self) -> None:
-        free = self._spool.free_share()
-        if free < self._refuse_below_free:
-            raise NoRoom(f"{free:.1%} of the spool's disk is free, and {self._refuse_below_free:.1%} is to stay free")
 
 
 def _refusal(offer: Offer, status: int, sentence: str) -> Answer:

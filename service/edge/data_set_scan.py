@@ -55,13 +55,35 @@ def read_naming(content: Content, *, implicit: bool, start: int = 0) -> Naming:
         found = scan.top_level()
     except (struct.error, IndexError) as error:
         raise Broken("the data set is truncated: it ends within an element's header") from error
+    return _naming(found, scan.encoding)
+
+
+def _naming(found: dict[int, str], encoding: str) -> Naming:
     for tag, keyword in _NAMES.items():
         value = found.get(tag, "")
         if not value:
-            raise Broken(f"not a data set in {scan.encoding}: it has no {keyword}")
+            raise Broken(f"not a data set in {encoding}: it has no {keyword}")
         if not is_uid(value):
             raise Broken(f"{keyword} {value[:70]!r} is not a UID")
     return Naming(*(found[tag] for tag in _NAMES))
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What the first bytes of a data set say: its names, and its size if Pixel Data is its last element."""
+
+    naming: Naming
+    size: int
+
+
+def read_head(content: Content, *, implicit: bool) -> Head | None:
+    """As read_naming, from the first bytes alone; None where they do not reach Pixel Data of a defined length."""
+    scan = _Scan(content, implicit, 0)
+    try:
+        found, size = scan.up_to_pixel_data()
+        return Head(_naming(found, scan.encoding), size)
+    except (Broken, struct.error, IndexError):  # whoever reads the whole of it says what is wrong
+        return None
 
 
 class _Scan:
@@ -74,20 +96,40 @@ class _Scan:
         self.encoding = "Implicit VR Little Endian" if implicit else "Explicit VR Little Endian"
 
     def top_level(self) -> dict[int, str]:
+        """The names, of a data set that is there as a whole."""
         found: dict[int, str] = {}
         while self._position < self._end:
-            if not self._implicit:
-                self._pass_short_elements()
-            tag, vr, length = self._header(self._implicit)
-            if tag in _NAMES:
-                if tag in found:
-                    raise Broken(f"the data set has {_NAMES[tag]} twice")
-                found[tag] = self._uid(length)
-            elif length == _UNDEFINED:
-                self._skip_undefined(self._implicit or vr == b"UN", encapsulated=tag == _PIXEL_DATA)
-            else:
-                self._skip(length, tag)
+            tag, vr, length = self._next(found)
+            if tag not in _NAMES:
+                self._pass(tag, vr, length)
         return found
+
+    def up_to_pixel_data(self) -> tuple[dict[int, str], int]:
+        """The names before Pixel Data, and where that ends. Raises Broken or struct.error when it is not reached."""
+        found: dict[int, str] = {}
+        while True:
+            tag, vr, length = self._next(found)
+            if tag == _PIXEL_DATA and length != _UNDEFINED:
+                return found, self._position + length
+            if tag not in _NAMES:
+                self._pass(tag, vr, length)
+
+    def _next(self, found: dict[int, str]) -> tuple[int, bytes, int]:
+        """The next element that is not short, or one that names, whose value is then found."""
+        if not self._implicit:
+            self._pass_short_elements()
+        tag, vr, length = self._header(self._implicit)
+        if tag in _NAMES:
+            if tag in found:
+                raise Broken(f"the data set has {_NAMES[tag]} twice")
+            found[tag] = self._uid(length)
+        return tag, vr, length
+
+    def _pass(self, tag: int, vr: bytes, length: int) -> None:
+        if length == _UNDEFINED:
+            self._skip_undefined(self._implicit or vr == b"UN", encapsulated=tag == _PIXEL_DATA)
+        else:
+            self._skip(length, tag)
 
     def _pass_short_elements(self) -> None:
         """Most of a header at little cost: explicit elements with a short length and no name of ours."""

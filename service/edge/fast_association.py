@@ -9,6 +9,7 @@ gone `missing_names` says so, and the site falls back to `engine: stock`.
 
 import socket
 from contextlib import suppress
+from functools import cached_property
 
 import structlog
 from pynetdicom import AE
@@ -128,6 +129,11 @@ class FastAssociation(Association):  # type: ignore[misc] # pynetdicom has no ty
         elif self.acse.is_aborted():
             self.is_aborted, self.is_established = True, False
 
+    @cached_property
+    def _provenance(self) -> Provenance:
+        record = self.record
+        return Provenance(record.calling_ae_title, record.called_ae_title, record.association)
+
     def intake(self, context_id: int, request: StoreRequest) -> Intake:
         """Where the data set of a C-STORE goes; nowhere when its command is wrong."""
         context = self._accepted_cx.get(context_id)
@@ -137,10 +143,8 @@ class FastAssociation(Association):  # type: ignore[misc] # pynetdicom has no ty
             return Refused(self._refusal(request, CANNOT_UNDERSTAND, "Affected SOP Instance UID is not a UID"))
         if request.sop_class_uid != context.abstract_syntax:
             return Refused(self._refusal(request, MISMATCH, "Affected SOP Class UID is not that of its context"))
-        record = self.record
-        provenance = Provenance(record.calling_ae_title, record.called_ae_title, record.association)
         syntax = str(context.transfer_syntax[0])
-        return self._on_store(Offer(request.sop_class_uid, request.sop_instance_uid, syntax, provenance))
+        return self._on_store(Offer(request.sop_class_uid, request.sop_instance_uid, syntax, self._provenance))
 
     def _refusal(self, request: StoreRequest, status: int, sentence: str) -> Answer:
         return refusal(self.record.association, request.sop_instance_uid[:70], status, sentence)

@@ -77,7 +77,8 @@ class AssociationRecord:
         self.instances += 1
         self.bytes += size
         self.statuses[answer.status] += 1
-        metrics.count_instance(self.calling_ae_title, answer.status, size)
+        metrics.count(metrics.INSTANCES, self.calling_ae_title, f"{answer.status:04X}")
+        metrics.count(metrics.RECEIVED_BYTES, by=size)
 
 
 OnEnd = Callable[[AssociationRecord], None]

@@ -7,11 +7,12 @@ import gc
 import selectors
 import socket
 import sys
+import time
 from contextlib import suppress
 from functools import partial
 
 from service.core.doorkeeping import objection
-from service.edge import logs
+from service.edge import logs, metrics
 from service.edge.handover import take_over, tell_end
 from service.edge.spool import Spool
 from service.edge.storage_scp import Door, StorageScp
@@ -22,6 +23,7 @@ from service.roles.life import FINISH_SECONDS, Life, live
 from service.settings import Receiving, Settings
 
 _TICK_SECONDS = 0.2
+_COUNTS_SECONDS = 0.5  # how old a published count may be
 
 
 def run(settings: Settings) -> None:
@@ -46,7 +48,12 @@ def _serve(settings: Settings, life: Life, channel: socket.socket, scp: StorageS
     context = server_context(*settings.beside(tls.certificate, tls.private_key, tls.authorities)) if tls else None
     with selectors.DefaultSelector() as selector:
         selector.register(channel, selectors.EVENT_READ)
+        due = 0.0
         while life.goes_on():
+            now = time.monotonic()
+            if now >= due:
+                metrics.write_down()
+                due = now + _COUNTS_SECONDS
             if not selector.select(_TICK_SECONDS):
                 continue
             taken = take_over(channel)
@@ -67,6 +74,7 @@ def _finish(scp: StorageScp) -> None:
         rest.pause(_TICK_SECONDS)
         waits -= 1
     scp.stop()
+    metrics.write_down()
 
 
 def door(receiving: Receiving) -> Door:

@@ -38,14 +38,13 @@ class Acceptor:
 
     def __init__(self, settings: Settings, counting: Path) -> None:
         self.slots: dict[int, Slot] = {}
-        self.served = 0
         self.started_at = time.monotonic()
         self.channel, theirs = channel()
         with theirs:
             command = [sys.executable, "-P", "-m", "service.roles.acceptor", str(settings.folder), str(theirs.fileno())]
             environment = os.environ | {
                 PARENT_VARIABLE: str(os.getpid()),
-                "PROMETHEUS_MULTIPROC_DIR": str(counting),
+                metrics.FOLDER_VARIABLE: str(counting),
                 "MALLOC_ARENA_MAX": "2",  # else each of many short-lived threads leaves memory behind
             }
             self.process = subprocess.Popen(command, env=environment, pass_fds=[theirs.fileno()])
@@ -129,20 +128,19 @@ class Doorway:
             self._hand_over(connection, slot, secured)
 
     def _refuse(self, connection: socket.socket, address: str, sentence: str) -> None:
-        metrics.TURNED_AWAY.inc()
+        metrics.count(metrics.TURNED_AWAY)
         self._log.warning("connection turned away", address=address, reason=sentence)
         self._turning_away.turn_away(connection, time.monotonic())
 
     def _hand_over(self, connection: socket.socket, slot: Slot, secured: bool) -> None:
         number = next(self._numbers)
-        for acceptor in sorted(self._acceptors, key=lambda each: (len(each.slots), each.served)):
+        for acceptor in sorted(self._acceptors, key=lambda each: len(each.slots)):
             try:
                 hand_over(acceptor.channel, Handed(number, slot.address, secured), connection)
             except TryAgain as error:
                 self._log.error("connection not handed over", reason=str(error))
                 continue
             acceptor.slots[number] = slot
-            acceptor.served += 1
             return
         self._keeper.leave(slot)
 
