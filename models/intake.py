@@ -40,13 +40,13 @@ def _slices(intake: Intake, grid: Grid) -> Iterator[str]:
 
 
 def _spacing(intake: Intake, grid: Grid) -> Iterator[str]:
-    for where, spacing_mm in zip(ALONG, grid.spacing_mm, strict=True):
+    for where, spacing_mm in zip(ALONG, grid.voxel_size_mm, strict=True):
         if not _nearly(intake.spacing_mm, float(spacing_mm)):
             yield f"the distance {where} is {spacing_mm:.4g} mm; the model was validated on {intake.spacing_mm} mm"
 
 
 def _extent(intake: Intake, grid: Grid) -> Iterator[str]:
-    for where, extent_mm in zip(ACROSS, grid.spacing_mm * grid.shape, strict=True):
+    for where, extent_mm in zip(ACROSS, grid.voxel_size_mm * grid.shape, strict=True):
         if not _nearly(intake.extent_mm, float(extent_mm)):
             yield f"the image measures {extent_mm:.4g} mm {where}; the model was validated on {intake.extent_mm} mm"
 

@@ -54,7 +54,7 @@ class Intake(Text):
 
     modalities: tuple[str, ...]
     spacing_mm: Span = Span()  # every axis
-    slices: Span = Span()
+    slices: Span = Span(minimum=3)
     extent_mm: Span = Span()  # every axis: voxels times spacing
     values: Span = Span()  # after the Modality LUT: HU for CT
 

@@ -1,8 +1,8 @@
 """Between the source grid and the network's grid: one way there and one way back, for training and inference alike.
 
 The way there: turn the axes to Superior, Posterior, Left by permuting and flipping (nothing is interpolated), then
-resample along these axes if the spacing differs, then normalise the intensities. The way back undoes it onto exactly
-the source grid.
+resample if the spacing differs or if a tilted gantry sheared the source, then normalise the intensities. The way back
+undoes it onto exactly the source grid.
 """
 
 from collections.abc import Iterable
@@ -22,6 +22,7 @@ Voxel = TypeVar("Voxel", bound=np.generic)
 
 WORLD_AXES = (2, 1, 0)  # superior, posterior and left are +z, +y and +x of the LPS world
 SLIVER = 1e-3  # voxels; less than this at the edge of the box is rounding, not image
+SHEAR_MM = 0.1  # what rounding of positions explains
 SAME_SPACING = 0.01  # below one percent of difference interpolation costs more than it gives
 FWHM_PER_SIGMA = 2.0 * float(np.sqrt(2.0 * np.log(2.0)))
 
@@ -45,20 +46,24 @@ class NetworkInput:
 
 def to_network(volume: Volume, preprocessing: Preprocessing) -> NetworkInput:
     """The volume as the network wants it."""
-    turn = closest_turn(volume.grid)
-    turned = turned_grid(volume.grid, turn)
-    grid = respaced_grid(turned, preprocessing.spacing_mm)
+    turn, turned = _turned_source(volume.grid)
+    grid = network_grid(volume.grid, preprocessing.spacing_mm)
     values = _resampled(_turned(volume.values, turn), turned, grid)
     return NetworkInput(grid, normalised(values, preprocessing.intensity), volume.grid)
 
 
+def network_grid(source: Grid, spacing_mm: tuple[float, float, float]) -> Grid:
+    """The network's grid for a source: the source's own box at that spacing, upright where the source is sheared."""
+    straight = straightened_grid(source)
+    return respaced_grid(turned_grid(straight, closest_turn(straight)), spacing_mm)
+
+
 def labels_to_network(label_map: LabelMap, preprocessing: Preprocessing) -> LabelMap:
     """The label map on the grid that `to_network` gives to a volume on the same source grid."""
-    turn = closest_turn(label_map.grid)
-    turned = turned_grid(label_map.grid, turn)
-    grid = respaced_grid(turned, preprocessing.spacing_mm)
+    turn, turned = _turned_source(label_map.grid)
+    grid = network_grid(label_map.grid, preprocessing.spacing_mm)
     labels = _turned(label_map.labels, turn)
-    if grid is turned:
+    if grid.matches(turned):
         return LabelMap(grid, np.ascontiguousarray(labels))
     classes = range(int(labels.max()) + 1)
     return LabelMap(grid, _likeliest(((labels == value).astype(np.float32) for value in classes), turned, grid))
@@ -66,8 +71,7 @@ def labels_to_network(label_map: LabelMap, preprocessing: Preprocessing) -> Labe
 
 def to_source(probabilities: Values, network_input: NetworkInput) -> LabelMap:
     """The likeliest class at every voxel of the source grid; probabilities (classes, z, y, x) on the network's grid."""
-    turn = closest_turn(network_input.source)
-    turned = turned_grid(network_input.source, turn)
+    turn, turned = _turned_source(network_input.source)
     labels = _likeliest(probabilities, network_input.grid, turned)
     return LabelMap(network_input.source, np.ascontiguousarray(_turned_back(labels, turn)))
 
@@ -88,6 +92,18 @@ def closest_turn(grid: Grid) -> Turn:
     _, order = linear_sum_assignment(-np.abs(components))
     flipped = tuple(wanted for wanted in range(3) if components[wanted, order[wanted]] < 0)
     return Turn((int(order[0]), int(order[1]), int(order[2])), flipped)
+
+
+def straightened_grid(grid: Grid) -> Grid:
+    """A grid of the same planes at right angles to their normal, over the whole of a sheared one; else the grid."""
+    if grid.shear_mm <= SHEAR_MM:
+        return grid
+    affine = grid.affine.copy()
+    affine[:3, 0] = grid.normal * (grid.normal @ grid.affine[:3, 0])
+    drift = np.linalg.solve(affine[:3, :3], grid.affine[:3, 0])[1:] * (grid.shape[0] - 1)
+    affine[:3, 3] += affine[:3, 1:3] @ np.minimum(drift, 0.0)
+    rows, columns = (int(count) for count in grid.shape[1:] + np.ceil(np.abs(drift) - SLIVER))
+    return Grid((grid.shape[0], rows, columns), affine)
 
 
 def turned_grid(grid: Grid, turn: Turn) -> Grid:
@@ -113,6 +129,12 @@ def respaced_grid(grid: Grid, spacing_mm: tuple[float, float, float]) -> Grid:
     first = (np.asarray(grid.shape) - 1) / 2 - step * (count - 1) / 2
     affine[:3, 3] = grid.to_world(first[None])[0]
     return Grid((int(count[0]), int(count[1]), int(count[2])), affine)
+
+
+def _turned_source(source: Grid) -> tuple[Turn, Grid]:
+    """How the source is turned, and its own voxels numbered so."""
+    turn = closest_turn(straightened_grid(source))
+    return turn, turned_grid(source, turn)
 
 
 def _turned(array: NDArray[Voxel], turn: Turn) -> NDArray[Voxel]:
@@ -146,10 +168,13 @@ def _resampled(values: Values, grid: Grid, wanted: Grid) -> Values:
 
 
 def _interpolated(values: Values, grid: Grid, wanted: Grid) -> Values:
-    """Linear interpolation between two grids that share their axes; the nearest value outside."""
+    """Linear interpolation between two grids; the nearest value outside."""
     if wanted is grid or wanted.matches(grid):
         return np.ascontiguousarray(values)
-    step = wanted.spacing_mm / grid.spacing_mm
+    step = np.linalg.solve(grid.affine[:3, :3], wanted.affine[:3, :3])
+    along = np.diag(step)
+    if (np.abs(step - np.diag(along)) * wanted.shape).max() < SLIVER:
+        step = along  # the axes are shared: faster
     first = grid.to_index(wanted.origin_mm[None])[0]
     resampled = affine_transform(values, step, first, wanted.shape, order=1, mode="nearest")
     return np.asarray(resampled, dtype=np.float32)

@@ -40,6 +40,28 @@ class Grid:
         return np.asarray(np.linalg.norm(self.affine[:3, :3], axis=0))
 
     @property
+    def plane_distance_mm(self) -> float:
+        """Distance between neighbouring planes (axis 0) along their normal; a sheared grid steps further than that."""
+        return float(abs(self.affine[:3, 0] @ self.normal))
+
+    @property
+    def shear_mm(self) -> float:
+        """How far the last plane lies beside the place straight above the first."""
+        step = self.affine[:3, 0]
+        return float(np.linalg.norm(step - (step @ self.normal) * self.normal)) * (self.shape[0] - 1)
+
+    @property
+    def shear_degrees(self) -> float:
+        """The angle between axis 0 and the planes' normal, 0 to 90."""
+        return float(np.degrees(np.arccos(min(1.0, self.plane_distance_mm / self.spacing_mm[0]))))
+
+    @property
+    def normal(self) -> Vector:
+        """Unit vector of the planes' normal: row direction x column direction (PS3.3 C.7.6.2.1.1), shape (3,)."""
+        cross = np.cross(self.affine[:3, 2], self.affine[:3, 1])
+        return np.asarray(cross / np.linalg.norm(cross))
+
+    @property
     def direction(self) -> Matrix:
         """Unit vectors of the three axes as the columns of a 3x3 matrix."""
         return self.affine[:3, :3] / self.spacing_mm
@@ -48,6 +70,11 @@ class Grid:
     def origin_mm(self) -> Vector:
         """World position of index (0, 0, 0), shape (3,)."""
         return self.affine[:3, 3]
+
+    @property
+    def voxel_size_mm(self) -> Vector:
+        """Distance between neighbouring planes, rows and columns, shape (3,); unlike spacing, shear lengthens none."""
+        return np.array([self.plane_distance_mm, *self.spacing_mm[1:]])
 
     @property
     def voxel_volume_ml(self) -> float:

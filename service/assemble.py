@@ -3,13 +3,14 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from itertools import chain
 
 import structlog
 
 from service.core.completeness import Arrival, Evidence, Patience, evidence
-from service.core.entities import Instance, Reason, Refusal, Stack, StackRecord
+from service.core.entities import Instance, Reason, Refusal, Stack, StackRecord, whole
 from service.core.errors import Broken, TryAgain, whereabouts
-from service.core.geometry import plane_name
+from service.core.geometry import FEWEST_SLICES, plane_name
 from service.core.identity import instance_set
 from service.core.stacking import Part, split
 from service.edge.ledger import Ledger, SeriesRow, StackRow
@@ -18,6 +19,11 @@ from service.edge.records import keep_stack
 from service.edge.spool import InstanceName, Spool
 
 _MAY_STILL_FILL = {Reason.HOLE, Reason.IRREGULAR_SPACING, Reason.TOO_FEW_SLICES}
+
+
+def _may_still_fill(part: Part) -> bool:
+    """True when slices may be missing, as far as positions tell."""
+    return len(part.slices) < FEWEST_SLICES if isinstance(part, Stack) else part.reason in _MAY_STILL_FILL
 
 
 class ArrivingSeries:
@@ -42,7 +48,7 @@ class ArrivingSeries:
         instances = tuple(self.instances.values())
         if self.unreadable:
             sentence = f"{len(self.unreadable)} more cannot be read and lie in held/: send them again"
-            return (Refusal(instances, Reason.UNREADABLE, sentence),)
+            return (_refused(instances, Reason.UNREADABLE, sentence),)
         self._parts = self._parts or _split(instances)
         return self._parts
 
@@ -134,9 +140,7 @@ class Assembler:
     def _arrival(self, series: ArrivingSeries) -> Arrival:
         associations = {instance.association for instance in series.instances.values()}
         released = all(association and self._spool.was_released(association) for association in associations)
-        gapless = released and _MAY_STILL_FILL.isdisjoint(
-            part.reason for part in series.parts() if not isinstance(part, Stack)
-        )
+        gapless = released and not any(map(_may_still_fill, series.parts()))
         return Arrival(series.last_at, released, gapless)
 
 
@@ -145,7 +149,11 @@ def _split(instances: tuple[Instance, ...]) -> tuple[Part, ...]:
         return split(instances)
     except Exception as error:  # one Series that we cannot take apart must not hold up the others
         sentence = f"an error of this node, to be reported: {whereabouts(error)}"
-        return (Refusal(instances, Reason.ASSEMBLING_FAILED, sentence),)
+        return (_refused(instances, Reason.ASSEMBLING_FAILED, sentence),)
+
+
+def _refused(instances: Iterable[Instance], reason: Reason, sentence: str) -> Refusal:
+    return Refusal(tuple(chain.from_iterable(map(whole, instances))), reason, sentence)
 
 
 def _by_series(names: Iterable[InstanceName]) -> dict[str, set[InstanceName]]:
@@ -162,7 +170,7 @@ def record_of(stack: Stack, received_at: datetime) -> StackRecord:
         stack_id=stack.stack_id,
         series_instance_uid=first.series_instance_uid,
         study_instance_uid=first.study_instance_uid,
-        sop_instance_uids=tuple(instance.sop_instance_uid for instance in stack.instances),
+        frames=tuple(each.reference for each in stack.slices),
         grid=stack.grid,
         split_by=stack.split_by,
         modality=first.value("Modality"),
@@ -187,12 +195,12 @@ def _series_row(uid: str, series: ArrivingSeries, found: Evidence) -> SeriesRow:
 
 def _stack_row(uid: str, part: Part) -> StackRow:
     if isinstance(part, Stack):
-        return StackRow(part.stack_id, uid, len(part.instances), part.split_by, describe(part), "")
-    return StackRow(part.stack_id, uid, len(part.instances), "", "", f"{part.reason}: {part.sentence}")
+        return StackRow(part.stack_id, uid, len(part.slices), part.split_by, describe(part), "")
+    return StackRow(part.stack_id, uid, len(part.slices), "", "", f"{part.reason}: {part.sentence}")
 
 
 def describe(stack: Stack) -> str:
     """A stack's geometry in words."""
     size = " x ".join(str(count) for count in stack.grid.shape)
-    spacing = " x ".join(f"{step:.4g}" for step in stack.grid.spacing_mm)
-    return f"{plane_name(stack.grid)}, {size} voxels of {spacing} mm"
+    spacing = " x ".join(f"{step:.4g}" for step in stack.grid.voxel_size_mm)
+    return "; ".join((f"{plane_name(stack.grid)}, {size} voxels of {spacing} mm", *stack.remarks))

@@ -12,7 +12,7 @@ from service.core.errors import Broken, TryAgain, Unsuitable
 from service.core.jobs import Job
 from service.core.suitability import why_not
 from service.edge.pixels import read_volume
-from service.edge.records import keep_findings, read_stack, stack_paths
+from service.edge.records import keep_findings, read_stack, stack_frames
 from service.edge.spool import Spool
 
 
@@ -36,7 +36,7 @@ def infer(bench: Bench, job: Job) -> None:
     stack = read_stack(spool, job.stack_id)
     package = _package(bench, job)
     _refuse(why_not(package.manifest, stack, phantom_models_may_answer=bench.phantom_models_may_answer))
-    volume = read_volume(stack_paths(spool, stack), stack.grid)
+    volume = read_volume(stack_frames(spool, stack), stack.grid)
     _refuse(value_objections(package.manifest.intake, volume))
     try:
         findings = _predictor(package, bench.device)(volume)

@@ -11,8 +11,8 @@ from service.derived import measurement_report, segmentation
 from service.derived.encoding import encode
 from service.derived.origin import Origin
 from service.derived.proof import prove_report, prove_segmentation
-from service.edge.part10 import read_header
-from service.edge.records import read_findings, read_stack, stack_paths
+from service.edge.part10 import read_frame_headers
+from service.edge.records import read_findings, read_stack, stack_frames
 from service.edge.spool import Spool
 
 
@@ -24,7 +24,7 @@ def report(spool_root: Path, software_version: str, job: Job) -> None:
     spool = Spool(spool_root)
     stack = read_stack(spool, job.stack_id)
     findings = read_findings(spool, job.job_id)
-    sources = [read_header(path) for path in stack_paths(spool, stack)]
+    sources = read_frame_headers(stack_frames(spool, stack))
     objects = _proven(sources, findings, _origin(job, stack, software_version))
     spool.discard(spool.outbox(job.job_id))
     for sop_instance_uid, encoded in objects.items():

@@ -7,7 +7,7 @@ from datetime import datetime
 import structlog
 
 from models.registry import Package
-from service.core.entities import Instance, StackRecord
+from service.core.entities import Slice, StackRecord, whole
 from service.core.errors import Broken, TryAgain, whereabouts
 from service.core.identity import job_id
 from service.core.jobs import Job, State
@@ -15,7 +15,7 @@ from service.core.routing import Match, Rule, match
 from service.core.suitability import why_not
 from service.edge.ledger import Ledger
 from service.edge.part10 import read_instance
-from service.edge.records import read_stack, stack_paths
+from service.edge.records import path_of, read_stack
 from service.edge.spool import Spool
 
 
@@ -51,9 +51,9 @@ class Router:
     packages: Mapping[str, Package]
     phantom_models_may_answer: bool = False
 
-    def decide(self, instances: Sequence[Instance], stack: StackRecord) -> tuple[Decision, ...]:
+    def decide(self, slices: Sequence[Slice], stack: StackRecord) -> tuple[Decision, ...]:
         """Every rule's answer, in the order of rules.yaml."""
-        return tuple(Decision(match(rule, instances, stack.grid), self._objections(rule, stack)) for rule in self.rules)
+        return tuple(Decision(match(rule, slices, stack.grid), self._objections(rule, stack)) for rule in self.rules)
 
     def _objections(self, rule: Rule, stack: StackRecord) -> tuple[str, ...]:
         manifest = self.packages[rule.model].manifest
@@ -95,11 +95,16 @@ def tick(spool: Spool, ledger: Ledger, router: Router, now: datetime) -> None:
 
 def _route(spool: Spool, ledger: Ledger, router: Router, stack_id: str, now: datetime) -> list[str]:
     stack = read_stack(spool, stack_id)
-    instances = [read_instance(path) for path in stack_paths(spool, stack)]
-    decisions = router.decide(instances, stack)
+    decisions = router.decide(_slices(spool, stack), stack)
     wanted = _distinct(router.job(decision.match.rule, stack, now) for decision in decisions if decision.runs)
     ledger.decide(stack_id, summary(decisions), wanted)
     return [job.job_id for job in wanted]
+
+
+def _slices(spool: Spool, stack: StackRecord) -> list[Slice]:
+    instances = {uid: read_instance(path_of(spool, stack, uid)) for uid in stack.sop_instance_uids}
+    by_name = {each.reference: each for instance in instances.values() for each in whole(instance)}
+    return [by_name[frame] for frame in stack.frames]
 
 
 def summary(decisions: Sequence[Decision]) -> str:

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from service.core.entities import Instance, Orientation, PixelSpacing, Plane
+from service.core.entities import Frame, Instance, Orientation, PixelSpacing, Plane, Slice, whole
 
 AXIAL = Orientation((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
 CORONAL = Orientation((1.0, 0.0, 0.0), (0.0, 0.0, -1.0))
@@ -29,16 +30,18 @@ def instance(
         study_instance_uid="1.2",
         patient="a",
         frame_of_reference_uid="1.2.9",
-        plane=Plane(
-            (float(position[0]), float(position[1]), float(position[2])), orientation, PixelSpacing(0.5, 2.0), 8, 6
-        ),
-        frames=1,
-        image_type=("ORIGINAL", "PRIMARY", "AXIAL"),
+        frames=(Frame(1, _plane(position, orientation), {}),),
+        multi_frame=False,
         association="1.2.7",
         phantom=False,
         pixels_missing=False,
-        attributes={"Modality": "CT", **(attributes or {})},
+        attributes={"Modality": "CT", "ImageType": "ORIGINAL\\PRIMARY\\AXIAL", **(attributes or {})},
     )
+
+
+def _plane(position_mm: NDArray[np.float64], orientation: Orientation) -> Plane:
+    x, y, z = (float(mm) for mm in position_mm)
+    return Plane((x, y, z), orientation, PixelSpacing(0.5, 2.0), 8, 6)
 
 
 def series(heights_mm: Sequence[float], orientation: Orientation = AXIAL) -> list[Instance]:
@@ -49,3 +52,8 @@ def series(heights_mm: Sequence[float], orientation: Orientation = AXIAL) -> lis
 def with_attributes(instances: Sequence[Instance], **attributes: str) -> list[Instance]:
     """The instances with more attributes."""
     return [replace(each, attributes={**each.attributes, **attributes}) for each in instances]
+
+
+def slices(instances: Sequence[Instance]) -> list[Slice]:
+    """All frames of the instances."""
+    return [each for instance in instances for each in whole(instance)]

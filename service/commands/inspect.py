@@ -134,5 +134,5 @@ def _explain(router: Router, instances: Sequence[Instance]) -> Iterator[Explanat
         if isinstance(part, Refusal):
             yield Explanation(uid, description, len(part.instances), f"{part.reason}: {part.sentence}", ())
             continue
-        decisions = router.decide(part.instances, record_of(part, received_at=datetime.fromtimestamp(0, UTC)))
+        decisions = router.decide(part.slices, record_of(part, received_at=datetime.fromtimestamp(0, UTC)))
         yield Explanation(uid, description, len(part.instances), describe(part), decisions)

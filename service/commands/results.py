@@ -15,12 +15,13 @@ from models.findings import Findings
 from models.phantom import Phantom
 from models.volume import LabelMap
 from service.commands.archive import Archive
+from service.core.entities import FrameReference
 from service.core.jobs import State
 from service.derived.frames import frames
 from service.derived.picture import Window, png, sheet, window_of
 from service.edge.ledger import Ledger, opened
 from service.edge.pixels import read_volume
-from service.edge.records import read_findings, read_stack, stack_paths
+from service.edge.records import read_findings, read_stack, stack_frames
 from service.edge.spool import Spool
 from service.edge.tables import jobs, series, stacks
 from service.settings import Settings
@@ -89,7 +90,7 @@ def _returned(archive: Archive, findings: Findings, spool: Spool, row: Mapping[s
     stack = read_stack(spool, str(row["stack_id"]))
     for dataset in archive.datasets():
         if dataset.SOPClassUID == SegmentationStorage and _series_of(dataset) == stack.series_instance_uid:
-            return _label_map(dataset, findings, stack.sop_instance_uids)
+            return _label_map(dataset, findings, stack.frames)
     return LabelMap(stack.grid, np.zeros(stack.grid.shape, dtype=np.uint8))
 
 
@@ -97,11 +98,11 @@ def _series_of(segmentation: Dataset) -> str:
     return str(segmentation.ReferencedSeriesSequence[0].SeriesInstanceUID)
 
 
-def _label_map(segmentation: Dataset, findings: Findings, sources: Sequence[str]) -> LabelMap:
+def _label_map(segmentation: Dataset, findings: Findings, sources: Sequence[FrameReference]) -> LabelMap:
     labels = np.zeros(findings.label_map.grid.shape, dtype=np.uint8)
     value_of = dict(enumerate((v.label.value for v in findings.volumes if v.voxels), start=1))
     for frame in frames(segmentation):
-        labels[sources.index(frame.source_uid)][frame.pixels] = value_of[frame.segment_number]
+        labels[sources.index(frame.source)][frame.pixels] = value_of[frame.segment_number]
     return LabelMap(findings.label_map.grid, labels)
 
 
@@ -113,5 +114,5 @@ def _dice(found: LabelMap, truth: LabelMap, label: int) -> float:
 
 def _picture(spool: Spool, stack_id: str, findings: Findings) -> bytes:
     stack = read_stack(spool, stack_id)
-    volume = read_volume(stack_paths(spool, stack), stack.grid)
+    volume = read_volume(stack_frames(spool, stack), stack.grid)
     return png(sheet(volume, findings, _WINDOW.get(stack.modality, window_of(volume))))

@@ -38,6 +38,26 @@ class Plane:
     columns: int
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class FrameReference:
+    """The name of a frame; of the instance itself where that is not multi-frame."""
+
+    sop_instance_uid: str
+    number: int | None = None
+
+    def __str__(self) -> str:
+        return self.sop_instance_uid if self.number is None else f"{self.sop_instance_uid}/{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame of an instance; a single-frame instance has one, with nothing of its own but its plane."""
+
+    number: int  # from 1
+    plane: Plane | None  # None: it has no place in the patient
+    attributes: Mapping[str, str]  # keyword -> value as text, where the functional groups of this frame say one
+
+
 @dataclass(frozen=True, slots=True)
 class Instance:
     """The facts of one received instance that assembling and routing need; never a patient's name."""
@@ -48,9 +68,8 @@ class Instance:
     study_instance_uid: str
     patient: str  # a digest: enough to see that two differ
     frame_of_reference_uid: str
-    plane: Plane | None  # None: the image has no place in the patient
-    frames: int
-    image_type: tuple[str, ...]
+    frames: tuple[Frame, ...]
+    multi_frame: bool  # its frames are named by number; also when there is only one
     association: str  # which association brought it; empty when it did not come over the network
     phantom: bool  # its header says that it shows nobody
     pixels_missing: bool  # the file is shorter than its Rows, Columns and Bits Allocated say
@@ -61,6 +80,29 @@ class Instance:
         return self.attributes.get(keyword, "")
 
 
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A frame with its instance: what stacks are made of."""
+
+    instance: Instance
+    frame: Frame
+
+    @property
+    def plane(self) -> Plane | None:
+        """Where it lies."""
+        return self.frame.plane
+
+    @property
+    def reference(self) -> FrameReference:
+        """Its name."""
+        number = self.frame.number if self.instance.multi_frame else None
+        return FrameReference(self.instance.sop_instance_uid, number)
+
+    def value(self, keyword: str) -> str:
+        """The value of an attribute as text, of the frame where it has one, else of the instance."""
+        return self.frame.attributes.get(keyword) or self.instance.value(keyword)
+
+
 class Reason(StrEnum):
     """Why frames are not a volume. The value is the name that logs, tables and reports show."""
 
@@ -68,7 +110,8 @@ class Reason(StrEnum):
     NOT_AN_IMAGE = "not an image"
     LOCALIZER = "localizer"
     NO_GEOMETRY = "no geometry"
-    MULTI_FRAME = "multi-frame"
+    MOSAIC = "mosaic"
+    RADIOGRAPH = "radiograph"
     PIXELS_MISSING = "pixels missing"
     UNREADABLE = "unreadable instances"
     SEVERAL_PATIENTS = "several patients"
@@ -77,7 +120,6 @@ class Reason(StrEnum):
     MIXED_ORIENTATION = "mixed orientation"
     TOO_FEW_SLICES = "too few slices"
     DUPLICATE_POSITION = "duplicate position"
-    TILT = "tilt"
     UNALIGNED = "unaligned slices"
     HOLE = "hole"
     IRREGULAR_SPACING = "irregular spacing"
@@ -86,51 +128,77 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Instances that no model may run on, and why."""
+    """Frames that no model may run on, and why."""
 
-    instances: tuple[Instance, ...]
+    slices: tuple[Slice, ...]
     reason: Reason
     sentence: str
 
     @property
+    def instances(self) -> tuple[Instance, ...]:
+        """Whose frames they are."""
+        return _instances(self.slices)
+
+    @property
     def stack_id(self) -> str:
-        """The name of these instances of this Series."""
-        return _stack_id(self.instances)
+        """The name of these frames of this Series."""
+        return _stack_id(self.slices)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stack:
-    """Parallel planes in order along their normal, on one grid."""
+    """Parallel planes in order along their normal, on one grid, which is sheared where the gantry was tilted."""
 
-    instances: tuple[Instance, ...]
+    slices: tuple[Slice, ...]
     grid: Grid
-    split_by: str  # the attribute and value that tell this stack from its siblings, or empty
+    split_by: str  # the attributes and values that tell this stack from its siblings, or empty
+    remarks: tuple[str, ...] = ()  # what else its header says of its geometry, where that disagrees
+
+    @property
+    def instances(self) -> tuple[Instance, ...]:
+        """Whose frames they are, each once, in the order of their first."""
+        return _instances(self.slices)
 
     @property
     def stack_id(self) -> str:
-        """The name of these instances of this Series."""
-        return _stack_id(self.instances)
+        """The name of these frames of this Series."""
+        return _stack_id(self.slices)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StackRecord:
-    """A stack as it lies in the spool between the stages: which instances in which order, where, and since when."""
+    """A stack as it lies in the spool between the stages: which frames in which order, where, and since when."""
 
     stack_id: str
     series_instance_uid: str
     study_instance_uid: str
-    sop_instance_uids: tuple[str, ...]
+    frames: tuple[FrameReference, ...]
     grid: Grid
     split_by: str
     modality: str
     phantom: bool
     received_at: datetime  # when the last of its instances arrived
 
+    @property
+    def sop_instance_uids(self) -> tuple[str, ...]:
+        """The instances it has frames of, each once, in the order of their first."""
+        return tuple(dict.fromkeys(frame.sop_instance_uid for frame in self.frames))
 
-def _stack_id(instances: Sequence[Instance]) -> str:
-    return digest((instances[0].series_instance_uid, instance_set(instance.sop_instance_uid for instance in instances)))
+
+def whole(instance: Instance) -> tuple[Slice, ...]:
+    """All frames of an instance."""
+    return tuple(Slice(instance, frame) for frame in instance.frames)
 
 
-def consensus(instances: Sequence[Instance], keyword: str) -> tuple[str, ...]:
-    """The distinct values of an attribute over all instances: one when they agree, sorted when they do not."""
-    return tuple(sorted({instance.value(keyword) for instance in instances}))
+def _instances(slices: Sequence[Slice]) -> tuple[Instance, ...]:
+    return tuple({each.instance.sop_instance_uid: each.instance for each in slices}.values())
+
+
+def _stack_id(slices: Sequence[Slice]) -> str:
+    frames = instance_set(str(each.reference) for each in slices)
+    return digest((slices[0].instance.series_instance_uid, frames))
+
+
+def consensus(slices: Sequence[Slice], keyword: str) -> tuple[str, ...]:
+    """The distinct values of an attribute over all frames: one when they agree, sorted when they do not."""
+    return tuple(sorted({each.value(keyword) for each in slices}))

@@ -17,7 +17,7 @@ SAME_POSITION_MM = 0.01
 ALIGNMENT_MM = 0.1  # lateral drift that rounding explains
 SPACING_TOLERANCE = 0.01  # how far a slice may lie from its place, as part of the median gap; but at least:
 SPACING_TOLERANCE_MM = 0.02
-FEWEST_SLICES = 3  # two gaps: the least that shows whether the spacing is regular
+FEWEST_SLICES = 3  # two gaps: the least that shows whether a slice is missing
 HOLE_SHARE = 0.8  # a stack with a hole has at least this share of ordinary gaps
 
 Order = NDArray[np.intp]
@@ -41,26 +41,32 @@ def heights(planes: Sequence[Plane]) -> Vector:
     return np.array([plane.position_mm for plane in planes]) @ normal(planes[0].orientation)
 
 
-def arrange(planes: Sequence[Plane]) -> tuple[Order, Grid]:
+def arrange(planes: Sequence[Plane], thickness_mm: float = 0.0) -> tuple[Order, Grid]:
     """The order of like, parallel planes along their normal, (n,), and the one grid they lie on.
 
-    Raises NotAVolume, with its reason, when they are too few, repeat a position, are tilted or unaligned, have a
-    hole, or are not evenly spaced.
+    A tilted gantry shears the grid. `thickness_mm` is how far a lone plane reaches, where its header says so. Raises
+    NotAVolume, with its reason, when planes repeat a position, are unaligned, have a hole, are not evenly spaced, or
+    when there is one of unknown thickness.
     """
     height = heights(planes)
     order = np.argsort(height, kind="stable")
     positions = np.array([planes[index].position_mm for index in order])
     gaps = np.diff(height[order])
-    _require_slices(len(planes))
+    if len(planes) == 1:
+        step_mm = normal(planes[0].orientation) * _required(thickness_mm)
+        return order, _grid(planes[0], 1, positions[0], step_mm)
     _require_distinct(gaps, height[order])
     _require_alignment(positions, planes[0].orientation)
     _require_even(gaps, height[order])
-    return order, _grid(planes[0], positions)
+    step_mm = (positions[-1] - positions[0]) / (len(positions) - 1)
+    return order, _grid(planes[0], len(planes), positions[0], step_mm)
 
 
-def _require_slices(count: int) -> None:
-    if count < FEWEST_SLICES:
-        raise NotAVolume(Reason.TOO_FEW_SLICES, f"{count} slices; a volume has at least {FEWEST_SLICES}")
+def _required(thickness_mm: float) -> float:
+    if thickness_mm <= 0:
+        sentence = "one slice, and neither Spacing Between Slices nor Slice Thickness says how far it reaches"
+        raise NotAVolume(Reason.TOO_FEW_SLICES, sentence)
+    return thickness_mm
 
 
 def _require_distinct(gaps: Vector, height: Vector) -> None:
@@ -76,16 +82,11 @@ def _require_distinct(gaps: Vector, height: Vector) -> None:
 def _require_alignment(positions: Matrix, orientation: Orientation) -> None:
     in_plane = np.stack([orientation.row, orientation.column], axis=1)
     drift = (positions - positions[0]) @ in_plane
-    if np.abs(drift).max() <= ALIGNMENT_MM:
-        return
     height = (positions - positions[0]) @ normal(orientation)
-    slope = np.linalg.lstsq(height[:, None], drift, rcond=None)[0]
-    if np.abs(drift - height[:, None] * slope).max() <= ALIGNMENT_MM:
-        angle = float(np.degrees(np.arctan(np.linalg.norm(slope))))
-        raise NotAVolume(Reason.TILT, f"the slices are sheared by {angle:.1f} degrees, as a tilted gantry leaves them")
-    raise NotAVolume(
-        Reason.UNALIGNED, f"the slices are shifted against each other by up to {np.abs(drift).max():.2f} mm"
-    )
+    off_line = np.abs(drift - np.outer(height / height[-1], drift[-1])).max()
+    if off_line > ALIGNMENT_MM:
+        sentence = f"the slices lie up to {off_line:.2f} mm beside the line through the first and the last"
+        raise NotAVolume(Reason.UNALIGNED, sentence)
 
 
 def _require_even(gaps: Vector, height: Vector) -> None:
@@ -111,18 +112,36 @@ def _describe_holes(steps: Vector, height: Vector, usual: float) -> str:
     )
 
 
-def _grid(first: Plane, positions: Matrix) -> Grid:
+def _grid(plane: Plane, count: int, first_mm: Vector, step_mm: Vector) -> Grid:
     affine = np.eye(4)
-    affine[:3, 0] = (positions[-1] - positions[0]) / (len(positions) - 1)
-    affine[:3, 1] = np.array(first.orientation.column) * first.spacing.between_rows_mm
-    affine[:3, 2] = np.array(first.orientation.row) * first.spacing.between_columns_mm
-    affine[:3, 3] = positions[0]
-    return Grid((len(positions), first.rows, first.columns), affine)
+    affine[:3, 0] = step_mm
+    affine[:3, 1] = np.array(plane.orientation.column) * plane.spacing.between_rows_mm
+    affine[:3, 2] = np.array(plane.orientation.row) * plane.spacing.between_columns_mm
+    affine[:3, 3] = first_mm
+    return Grid((count, plane.rows, plane.columns), affine)
+
+
+def remarks(grid: Grid, spacing_between_slices_mm: float, slice_thickness_mm: float) -> tuple[str, ...]:
+    """Where the header and the positions disagree, in words; what the header does not say (0) disagrees with nothing.
+
+    Positions decide; Slice Thickness may differ rightly, when slices overlap or have gaps between them.
+    """
+    found = []
+    distance = grid.plane_distance_mm
+    tolerance = max(SPACING_TOLERANCE * distance, SPACING_TOLERANCE_MM)
+    if spacing_between_slices_mm and abs(abs(spacing_between_slices_mm) - distance) > tolerance:
+        found.append(f"Spacing Between Slices says {spacing_between_slices_mm:g} mm, positions say {distance:.4g} mm")
+    if slice_thickness_mm and abs(slice_thickness_mm - distance) > tolerance:
+        kind = "overlap" if slice_thickness_mm > distance else "have gaps between them"
+        found.append(f"slices {slice_thickness_mm:g} mm thick and {distance:.4g} mm apart {kind}")
+    if grid.shear_mm > ALIGNMENT_MM:
+        found.append(f"sheared by {grid.shear_degrees:.1f} degrees, as a tilted gantry leaves it")
+    return tuple(found)
 
 
 def plane_name(grid: Grid) -> str:
     """axial, coronal or sagittal by the nearest anatomical axis of the normal; oblique when 20 degrees or more off."""
-    components = np.abs(grid.direction[:, 0])
+    components = np.abs(grid.normal)
     nearest = int(components.argmax())
     if components[nearest] < np.cos(np.radians(20.0)):
         return "oblique"

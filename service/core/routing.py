@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from models.manifest import Span
 from models.volume import Grid
-from service.core.entities import Instance, consensus
+from service.core.entities import Slice, consensus
 from service.core.geometry import plane_name
 
 
@@ -95,11 +95,11 @@ _ATTRIBUTES = {
 }
 
 
-def match(rule: Rule, instances: Sequence[Instance], grid: Grid) -> Match:
-    """The rule judged on the consensus of all instances of a stack and on the stack's own facts."""
+def match(rule: Rule, slices: Sequence[Slice], grid: Grid) -> Match:
+    """The rule judged on the consensus of all slices of a stack and on the stack's own facts."""
     when = rule.when
     conditions = [
-        _pattern(name, getattr(when, name), consensus(instances, keyword))
+        _pattern(name, getattr(when, name), consensus(slices, keyword))
         for name, keyword in _ATTRIBUTES.items()
         if getattr(when, name)
     ]
@@ -118,10 +118,10 @@ def _pattern(name: str, patterns: Patterns, values: tuple[str, ...]) -> Conditio
 
 
 def _spans(when: When, grid: Grid) -> list[Condition]:
-    extent = grid.spacing_mm * grid.shape
+    extent = grid.voxel_size_mm * grid.shape
     measured = (
         ("slices", when.slices, (grid.shape[0],)),
-        ("slice_spacing_mm", when.slice_spacing_mm, (grid.spacing_mm[0],)),
+        ("slice_spacing_mm", when.slice_spacing_mm, (grid.plane_distance_mm,)),
         ("pixel_spacing_mm", when.pixel_spacing_mm, grid.spacing_mm[1:]),
         ("extent_mm", when.extent_mm, extent),
     )

@@ -1,15 +1,15 @@
-"""From the instances of a Series to stacks: groups that are alike, split where positions repeat."""
+"""From the frames of a Series to stacks: groups that are alike, split where positions repeat."""
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from itertools import combinations
+from itertools import chain, combinations
 from typing import TypeVar
 
 import numpy as np
 
-from service.core.entities import Instance, Plane, Reason, Refusal, Stack
+from service.core.entities import Instance, Plane, Reason, Refusal, Slice, Stack, whole
 from service.core.errors import NotAVolume
-from service.core.geometry import ORIENTATION_TOLERANCE, SAME_POSITION_MM, arrange, heights
+from service.core.geometry import ORIENTATION_TOLERANCE, SAME_POSITION_MM, arrange, heights, remarks
 
 # Roots of SOP Classes that hold no image of a patient: raw data, segmentations and registrations; structured reports;
 # encapsulated documents; presentation states; radiotherapy objects.
@@ -23,6 +23,7 @@ SPLITTING = (
     "ImageType",
     "ComplexImageComponent",
     "DiffusionBValue",
+    "DiffusionGradientOrientation",
     "TemporalPositionIdentifier",
     "TemporalPositionIndex",
     "TriggerTime",
@@ -39,47 +40,55 @@ SPLITTING = (
     "SequenceName",
     "ContentTime",
 )
+GEOMETRY = ("SpacingBetweenSlices", "SliceThickness")
 
 DOUBTFUL_TURN = 0.02  # of a direction cosine, about one degree: no scanner takes two stacks so near to each other
 
-Located = tuple[Instance, Plane]
+Located = tuple[Slice, Plane]
 Part = Stack | Refusal
 Member = TypeVar("Member")
 Key = TypeVar("Key", bound=Hashable)
 
 
 def split(instances: Iterable[Instance]) -> tuple[Part, ...]:
-    """Every instance of one Series in exactly one Stack or Refusal, the same whatever order they come in."""
+    """Every frame of one Series in exactly one Stack or Refusal, the same whatever order they come in."""
     members = sorted(instances, key=lambda instance: instance.sop_instance_uid)
     mixed = _mixed(members)
     if mixed:
         return (mixed,)
     parts: list[Part] = []
     located: list[Located] = []
-    for reason, group in _grouped(members, _set_aside).items():
+    for reason, group in _grouped(chain.from_iterable(map(whole, members)), _set_aside).items():
         if reason is None:
-            located = [(instance, instance.plane) for instance in group if instance.plane]
+            located = [(each, each.plane) for each in group if each.plane]
             continue
         parts.append(Refusal(tuple(group), reason, _SENTENCES[reason]))
-    for candidates in _grouped(located, _hard_key).values():
-        parts.extend(_parts(candidates))
-    return tuple(parts)
+    return (*parts, *_parts(located))
 
 
-def _parts(candidates: Sequence[Located]) -> list[Part]:
-    """The parts of planes of one size, spacing, frame of reference and kind."""
-    clusters = _parallel_clusters(candidates)
-    if _is_doubtful(clusters):
-        sentence = "orientations differ by too little to be several stacks, and by too much to be one"
-        return [Refusal(tuple(instance for instance, _ in candidates), Reason.MIXED_ORIENTATION, sentence)]
-    return [part for cluster in clusters for part in _stacks(cluster, split_by="")]
+def _parts(located: Sequence[Located]) -> list[Part]:
+    """The parts of everything that has a place, each named by what tells it from the others."""
+    kinds = _grouped(located, _kind)
+    parts: list[Part] = []
+    for candidates in kinds.values():
+        clusters = _parallel_clusters(candidates)
+        if _is_doubtful(clusters):
+            sentence = "orientations differ by too little to be several stacks, and by too much to be one"
+            parts.append(Refusal(tuple(each for each, _ in candidates), Reason.MIXED_ORIENTATION, sentence))
+            continue
+        name = _name_of_kind(candidates[0], kinds) if len(kinds) > 1 else ""
+        for number, cluster in enumerate(clusters, start=1):
+            which = f"orientation {number} of {len(clusters)}" if len(clusters) > 1 else ""
+            parts.extend(_stacks(cluster, split_by=f"{name} {which}".strip()))
+    return parts
 
 
 def _mixed(members: Sequence[Instance]) -> Refusal | None:
+    slices = tuple(chain.from_iterable(map(whole, members)))
     if len({instance.patient for instance in members}) > 1:
-        return Refusal(tuple(members), Reason.SEVERAL_PATIENTS, "one Series Instance UID, several Patient IDs")
+        return Refusal(slices, Reason.SEVERAL_PATIENTS, "one Series Instance UID, several Patient IDs")
     if len({instance.study_instance_uid for instance in members}) > 1:
-        return Refusal(tuple(members), Reason.SEVERAL_STUDIES, "one Series Instance UID, several Study Instance UIDs")
+        return Refusal(slices, Reason.SEVERAL_STUDIES, "one Series Instance UID, several Study Instance UIDs")
     return None
 
 
@@ -87,20 +96,22 @@ _SENTENCES = {
     Reason.MADE_BY_THIS_NODE: "results of this node are never analysed again",
     Reason.NOT_AN_IMAGE: "its SOP Class holds no image of a patient",
     Reason.LOCALIZER: "Image Type says LOCALIZER or SCOUT",
-    Reason.MULTI_FRAME: "multi-frame instances are not assembled by this version",
+    Reason.MOSAIC: "Image Type says MOSAIC: many slices in one picture; have the scanner send enhanced MR instead",
     Reason.PIXELS_MISSING: "a file ends before its Pixel Data does: send it again",
     Reason.NO_GEOMETRY: "Image Position, Image Orientation or Pixel Spacing is absent: it has no place in the patient",
 }
 
 
-def _set_aside(instance: Instance) -> Reason | None:
+def _set_aside(each: Slice) -> Reason | None:
+    instance = each.instance
+    kinds = set(each.value("ImageType").upper().split("\\"))
     checks = (
         (instance.value("ManufacturerModelName") == "Isocenter", Reason.MADE_BY_THIS_NODE),
         (_is_result(instance.sop_class_uid), Reason.NOT_AN_IMAGE),
-        (not {"LOCALIZER", "SCOUT"}.isdisjoint(instance.image_type), Reason.LOCALIZER),
-        (instance.frames > 1, Reason.MULTI_FRAME),
+        (not {"LOCALIZER", "SCOUT"}.isdisjoint(kinds), Reason.LOCALIZER),
+        ("MOSAIC" in kinds, Reason.MOSAIC),
         (instance.pixels_missing, Reason.PIXELS_MISSING),
-        (instance.plane is None, Reason.NO_GEOMETRY),
+        (each.plane is None, Reason.NO_GEOMETRY),
     )
     return next((reason for applies, reason in checks if applies), None)
 
@@ -124,25 +135,36 @@ def _is_doubtful(clusters: Sequence[Sequence[Located]]) -> bool:
     return any(_turn(one[0][1], other[0][1]) <= DOUBTFUL_TURN for one, other in combinations(clusters, 2))
 
 
-def _hard_key(member: Located) -> Hashable:
-    instance, plane = member
+_KIND = ("SOP class", "frame of reference", "size", "pixel spacing", "photometric interpretation", "modality")
+
+
+def _kind(member: Located) -> tuple[str, ...]:
+    """What frames of one stack share; the words of `_KIND`."""
+    each, plane = member
+    instance, spacing = each.instance, plane.spacing
     return (
         instance.sop_class_uid,
         instance.frame_of_reference_uid,
-        plane.rows,
-        plane.columns,
-        round(plane.spacing.between_rows_mm, 4),
-        round(plane.spacing.between_columns_mm, 4),
+        f"{plane.rows} x {plane.columns}",
+        f"{spacing.between_rows_mm:.4f} x {spacing.between_columns_mm:.4f} mm",
         instance.value("PhotometricInterpretation"),
         instance.value("Modality"),
     )
 
 
+def _name_of_kind(member: Located, kinds: Iterable[tuple[str, ...]]) -> str:
+    """What tells this kind from the others."""
+    values = zip(_KIND, _kind(member), zip(*kinds, strict=True), strict=True)
+    return ", ".join(f"{word} {value}" for word, value, all_values in values if len(set(all_values)) > 1)
+
+
 def _turn(first: Plane, second: Plane) -> float:
     """The largest difference between their direction cosines."""
-    ours = np.array([*first.orientation.row, *first.orientation.column])
-    theirs = np.array([*second.orientation.row, *second.orientation.column])
-    return float(np.abs(ours - theirs).max())
+    if first.orientation == second.orientation:
+        return 0.0
+    ours = (*first.orientation.row, *first.orientation.column)
+    theirs = (*second.orientation.row, *second.orientation.column)
+    return max(abs(our - their) for our, their in zip(ours, theirs, strict=True))
 
 
 def _stacks(members: Sequence[Located], split_by: str) -> list[Part]:
@@ -150,11 +172,20 @@ def _stacks(members: Sequence[Located], split_by: str) -> list[Part]:
         groups = _told_apart(members) if _repeats(members) else []
         if groups:
             return [part for name, group in groups for part in _stacks(group, f"{split_by} {name}".strip())]
-        order, grid = arrange([plane for _, plane in members])
+        distance_mm, thickness_mm = (_millimetres(members[0][0], keyword) for keyword in GEOMETRY)
+        order, grid = arrange([plane for _, plane in members], distance_mm or thickness_mm)
     except NotAVolume as refusal:
-        instances = tuple(instance for instance, _ in members)
-        return [Refusal(instances, Reason(refusal.reason), str(refusal))]
-    return [Stack(tuple(members[index][0] for index in order), grid, split_by)]
+        return [Refusal(tuple(each for each, _ in members), Reason(refusal.reason), str(refusal))]
+    said = remarks(grid, distance_mm, thickness_mm) if len(members) > 1 else ()
+    return [Stack(tuple(members[index][0] for index in order), grid, split_by, said)]
+
+
+def _millimetres(each: Slice, keyword: str) -> float:
+    try:
+        value = abs(float(each.value(keyword) or 0))
+    except ValueError:
+        return 0.0
+    return value if np.isfinite(value) else 0.0
 
 
 def _repeats(members: Sequence[Located]) -> int:
@@ -170,8 +201,10 @@ def _told_apart(members: Sequence[Located]) -> list[tuple[str, list[Located]]]:
     fewest = _repeats(members)
     for keyword in SPLITTING:
         groups = _grouped(members, lambda member, keyword=keyword: member[0].value(keyword))  # type: ignore[misc]
+        if not 2 <= len(groups) <= max(2, len(members) // 2):
+            continue
         repeats = sum(_repeats(group) for group in groups.values())
-        if 2 <= len(groups) <= max(2, len(members) // 2) and repeats < fewest:
+        if repeats < fewest:
             best, fewest = (keyword, groups), repeats
         if fewest == 0:
             break

@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from models.volume import Vector
+from service.core.entities import FrameReference
 from service.derived.checks import same
+from service.derived.sources import reference
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -17,7 +19,7 @@ class Frame:
 
     number: int
     segment_number: int
-    source_uid: str
+    source: FrameReference
     position_mm: Vector
     orientation: Vector
     spacing_mm: Vector
@@ -33,7 +35,7 @@ def frames(segmentation: Dataset) -> Iterator[Frame]:
         yield Frame(
             number=number,
             segment_number=int(_macro("SegmentIdentificationSequence", group, shared).ReferencedSegmentNumber),
-            source_uid=_source_uid(group),
+            source=_source(group),
             position_mm=_numbers(_macro("PlanePositionSequence", group, shared).ImagePositionPatient),
             orientation=_numbers(_macro("PlaneOrientationSequence", group, shared).ImageOrientationPatient),
             spacing_mm=_numbers(_macro("PixelMeasuresSequence", group, shared).PixelSpacing),
@@ -57,10 +59,10 @@ def _pixels(segmentation: Dataset) -> Iterator[NDArray[np.bool_]]:
         yield bits[first % 8 : first % 8 + size].reshape(shape).astype(np.bool_)
 
 
-def _source_uid(group: Dataset) -> str:
+def _source(group: Dataset) -> FrameReference:
     images = [image for step in group.DerivationImageSequence for image in step.SourceImageSequence]
     same("source images of a frame", len(images), 1)
-    return str(images[0].ReferencedSOPInstanceUID)
+    return reference(images[0], "ReferencedSOPInstanceUID")
 
 
 def _numbers(values: Sequence[float]) -> Vector:

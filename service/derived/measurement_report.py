@@ -12,7 +12,7 @@ from models.findings import Algorithm, Findings
 from models.manifest import Label
 from service.derived.finish import MANUFACTURER, SERIES_NUMBERS, device_uid, finish
 from service.derived.origin import Origin
-from service.derived.sources import lean
+from service.derived.sources import lean_instances
 from service.derived.terms import ARTIFICIAL_INTELLIGENCE, Structure, concept, structures
 
 # CID 100 names few body parts, none for most models: the procedure is the modality's, whatever the region.
@@ -29,9 +29,9 @@ def build(sources: Sequence[Dataset], findings: Findings, segmentation: Dataset 
 
     A structure that was found has its volume and its segment in `segmentation`; any other is stated to be absent.
     """
-    planes = lean(sources, findings.label_map.grid)
+    instances = lean_instances(sources, findings.label_map.grid)
     report = sr.Comprehensive3DSR(
-        evidence=[*planes, *([] if segmentation is None else [segmentation])],
+        evidence=[*instances, *([] if segmentation is None else [segmentation])],
         content=sr.MeasurementReport(
             observation_context=_observer(findings.algorithm),
             procedure_reported=_procedure(sources[0]),

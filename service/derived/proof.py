@@ -23,6 +23,7 @@ from service.derived.checks import (
 from service.derived.content_tree import Group
 from service.derived.encoding import decode
 from service.derived.frames import Frame, frames
+from service.derived.sources import reference
 
 _RELATIVE_TOLERANCE = 1e-5  # the report gives six digits
 
@@ -90,16 +91,14 @@ def _prove_segments(segmentation: Dataset, findings: Findings) -> None:
 
 def _prove_frames(segmentation: Dataset, sources: Sequence[Dataset], findings: Findings) -> None:
     """Every frame equals its slice of the label map, and together they leave nothing out."""
-    slices = {source.SOPInstanceUID: index for index, source in enumerate(sources)}
+    slices = {reference(source): index for index, source in enumerate(sources)}
     found = _found(findings)
     voxels = [0] * len(found)
     seen: set[tuple[int, int]] = set()
     for frame in frames(segmentation):
-        index = slices.get(frame.source_uid)
+        index = slices.get(frame.source)
         if index is None:
-            raise Unproven(
-                f"source of frame {frame.number}: {frame.source_uid} is not one of the {len(sources)} sources"
-            )
+            raise Unproven(f"source of frame {frame.number}: {frame.source} is not one of the {len(sources)} sources")
         _prove_plane(frame, sources[index])
         place = (frame.segment_number, index)
         same(f"whether frame {frame.number} repeats segment and slice {place}", place in seen, False)

@@ -13,15 +13,15 @@ from pydicom import Dataset
 from models.findings import Algorithm, Findings
 from service.derived.finish import MANUFACTURER, SERIES_NUMBERS, finish
 from service.derived.origin import Origin
-from service.derived.sources import lean
+from service.derived.sources import lean, name_frames
 from service.derived.terms import ARTIFICIAL_INTELLIGENCE, Structure, concept, structures
 
 
 def build(sources: Sequence[Dataset], findings: Findings, origin: Origin) -> Dataset | None:
     """A Segmentation on the planes of the sources; None when nothing was found.
 
-    `sources` are single-frame images without pixels, in the order of the label map's slices. Raises Broken when
-    they do not fit the label map.
+    `sources` are images, or frames under the names of single-frame images, without pixels, in the order of the label
+    map's slices. Raises Broken when they do not fit the label map.
     """
     found = [structure for structure in structures(findings, origin) if structure.segment_number is not None]
     if not found:
@@ -43,6 +43,7 @@ def build(sources: Sequence[Dataset], findings: Findings, origin: Origin) -> Dat
         content_creator_name=f"{MANUFACTURER}^AI",
         omit_empty_frames=True,
     )
+    name_frames(segmentation, sources)
     return finish(segmentation, sources[0], findings.algorithm, origin)
 
 

@@ -4,14 +4,16 @@ Images of the wild lack Type 2 attributes, repeat an orientation with rounding n
 of the Standard lists. Builders get lean copies that hold geometry and references; identity is copied by `finish`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from pydicom import Dataset
 
 from models.volume import Grid
+from service.core.entities import FrameReference
 from service.core.errors import Broken
 from service.core.geometry import ORIENTATION_TOLERANCE
+from service.core.identity import derived_uid
 
 _REFERENCE = (
     "SOPClassUID",
@@ -26,6 +28,7 @@ _REFERENCE = (
     "ImageOrientationPatient",
     "PixelSpacing",
 )
+_FRAME_NUMBER = "ReferencedFrameNumber"  # of a source that is a frame of a multi-frame instance
 _EMPTY = (
     "PatientName",
     "PatientID",
@@ -48,16 +51,54 @@ def lean(sources: Sequence[Dataset], grid: Grid) -> list[Dataset]:
     """
     if not sources or (len(sources), *_size(sources[0])) != grid.shape:
         raise Broken(f"{len(sources)} source images do not fit a label map of shape {grid.shape}")
-    spacing_mm = slice_spacing_mm(grid)
+    spacing_mm = grid.plane_distance_mm
     copies = [_lean(source, sources[0], spacing_mm) for source in sources]
+    for copy, source in zip(copies, sources, strict=True):
+        copy.SOPInstanceUID = _stand_in_uid(source)
     _tell_of_lossy_compression(copies[0], sources)
     return copies
 
 
-def slice_spacing_mm(grid: Grid) -> float:
-    """Distance between neighbouring planes along their normal; a sheared grid steps further than that."""
-    normal = np.cross(grid.direction[:, 1], grid.direction[:, 2])
-    return float(abs(grid.affine[:3, 0] @ normal) / np.linalg.norm(normal))
+def lean_instances(sources: Sequence[Dataset], grid: Grid) -> list[Dataset]:
+    """As `lean`, one copy for each instance and under its own name."""
+    by_instance = {str(source.SOPInstanceUID): copy for source, copy in zip(sources, lean(sources, grid), strict=True)}
+    for uid, copy in by_instance.items():
+        copy.SOPInstanceUID = uid
+    return list(by_instance.values())
+
+
+def reference(item: Dataset, keyword: str = "SOPInstanceUID") -> FrameReference:
+    """The frame that a source is, or that an item refers to."""
+    number = item.get(_FRAME_NUMBER)
+    return FrameReference(str(item[keyword].value), None if number is None else int(number))
+
+
+def _stand_in_uid(source: Dataset) -> str:
+    """A UID under which a builder that knows no frame numbers can tell this frame from others of its instance."""
+    frame = reference(source)
+    return frame.sop_instance_uid if frame.number is None else derived_uid("frame", str(frame))
+
+
+def name_frames(derived: Dataset, sources: Sequence[Dataset]) -> None:
+    """Refer to frames by instance and number wherever the object refers to a stand-in."""
+    frames = {_stand_in_uid(source): reference(source) for source in sources if _FRAME_NUMBER in source}
+    if frames:
+        _name_frames(derived, frames)
+
+
+def _name_frames(item: Dataset, frames: Mapping[str, FrameReference]) -> None:
+    for element in item:
+        if element.VR != "SQ":
+            continue
+        for inner in element.value:
+            frame = frames.get(str(inner.get("ReferencedSOPInstanceUID")))
+            if frame:
+                inner.ReferencedSOPInstanceUID = frame.sop_instance_uid
+                if element.keyword == "SourceImageSequence":
+                    inner.ReferencedFrameNumber = frame.number
+            _name_frames(inner, frames)
+        if element.keyword == "ReferencedInstanceSequence":
+            element.value = list({each.ReferencedSOPInstanceUID: each for each in element.value}.values())
 
 
 def _size(source: Dataset) -> tuple[int, int]:

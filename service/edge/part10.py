@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
@@ -12,12 +12,13 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
-from service.core.entities import Instance, Orientation, PixelSpacing, Plane, Triple
+from service.core.entities import Frame, FrameReference, Instance, Orientation, PixelSpacing, Plane, Triple
 from service.core.errors import Broken, TryAgain
 from service.core.identity import IMPLEMENTATION_CLASS_UID, is_uid
 from service.core.phantoms import is_phantom
-from service.core.stacking import SPLITTING
+from service.core.stacking import GEOMETRY, SPLITTING
 from service.edge.file_meta import PREAMBLE
+from service.edge.functional_groups import FunctionalGroups
 
 pydicom_config.settings.reading_validation_mode = pydicom_config.IGNORE
 
@@ -35,7 +36,8 @@ ROUTING = (
     "ManufacturerModelName",
     "PhotometricInterpretation",
 )
-_KEYWORDS = tuple(dict.fromkeys((*ROUTING, *SPLITTING)))
+_KEYWORDS = tuple(dict.fromkeys((*ROUTING, *SPLITTING, *GEOMETRY)))
+_OF_FRAMES = (*SPLITTING, *GEOMETRY)
 
 
 def is_dicom(path: Path) -> bool:
@@ -48,6 +50,13 @@ def read_header(path: Path) -> Dataset:
     """The data set without its Pixel Data. Raises Broken when the file is not DICOM."""
     with _translated(path):
         return dcmread(path, stop_before_pixels=True)
+
+
+def read_frame_headers(files: Sequence[tuple[Path, FrameReference]]) -> list[Dataset]:
+    """The header of each frame, as that of a single-frame image. Raises as read_header."""
+    headers = {path: read_header(path) for path in dict.fromkeys(path for path, _ in files)}
+    groups = {path: FunctionalGroups(header) for path, header in headers.items()}
+    return [headers[path] if frame.number is None else groups[path].header_of(frame.number) for path, frame in files]
 
 
 def read_instance(path: Path) -> Instance:
@@ -83,14 +92,29 @@ def _instance(header: Dataset, bytes_left: int) -> Instance:
         study_instance_uid=uids["StudyInstanceUID"],
         patient=hashlib.sha256(_text(header.get("PatientID")).encode()).hexdigest()[:16],
         frame_of_reference_uid=_text(header.get("FrameOfReferenceUID")),
-        plane=_plane(header),
-        frames=_count(header, "NumberOfFrames", absent=1),
-        image_type=tuple(_text(header.get("ImageType")).upper().split("\\")),
+        frames=tuple(_frames(header)),
+        multi_frame="NumberOfFrames" in header and "PerFrameFunctionalGroupsSequence" in header,
         association=_association(header),
         phantom=is_phantom(_text(header.get("QualityControlImage")), _text(header.get("PatientID"))),
         pixels_missing=bytes_left < _native_bytes(header),
         attributes={keyword: text for keyword in _KEYWORDS if (text := _text(header.get(keyword)))},
     )
+
+
+def _frames(header: Dataset) -> Iterator[Frame]:
+    """The frames by their functional groups; where those do not describe them all, one without a place."""
+    count = _count(header, "NumberOfFrames", absent=1)
+    groups = FunctionalGroups(header)
+    if not groups.count:
+        yield Frame(1, _plane(header, {}) if count == 1 else None, {})
+        return
+    if groups.count != count:
+        yield Frame(1, None, {})
+        return
+    for number in range(1, count + 1):
+        values = {keyword: element.value for keyword, element in groups.of(number).items()}
+        attributes = {keyword: text for keyword in _OF_FRAMES if (text := _text(values.get(keyword)))}
+        yield Frame(number, _plane(header, values), attributes)
 
 
 def _association(header: Dataset) -> str:
@@ -108,20 +132,20 @@ def _text(value: object) -> str:
     return str(value).strip(" \0")
 
 
-def _plane(header: Dataset) -> Plane | None:
-    position = _numbers(header, "ImagePositionPatient", 3)
-    cosines = _numbers(header, "ImageOrientationPatient", 6)
-    spacing = _numbers(header, "PixelSpacing", 2)
+def _plane(header: Dataset, of_frame: Mapping[str, object]) -> Plane | None:
+    """Where a frame lies by its own values, or by those of the header."""
+    position, cosines, spacing = (
+        _numbers(of_frame.get(keyword) or header.get(keyword), count)
+        for keyword, count in (("ImagePositionPatient", 3), ("ImageOrientationPatient", 6), ("PixelSpacing", 2))
+    )
     rows, columns = _count(header, "Rows"), _count(header, "Columns")
-    frames = _count(header, "NumberOfFrames", absent=1)
-    if not (position and cosines and spacing and rows and columns and frames) or min(spacing) <= 0:
+    if not (position and cosines and spacing and rows and columns) or min(spacing) <= 0:
         return None
     orientation = Orientation(cast(Triple, cosines[:3]), cast(Triple, cosines[3:]))
     return Plane(cast(Triple, position), orientation, PixelSpacing(spacing[0], spacing[1]), rows, columns)
 
 
-def _numbers(header: Dataset, keyword: str, count: int) -> tuple[float, ...]:
-    value = header.get(keyword)
+def _numbers(value: object, count: int) -> tuple[float, ...]:
     if not isinstance(value, MultiValue) or len(value) != count:
         return ()
     try:

@@ -1,7 +1,8 @@
 """Pixel Data into volumes: stored values as the modality means them. For the worker alone."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
@@ -12,45 +13,80 @@ from pydicom.dataset import Dataset
 from pydicom.pixels import apply_modality_lut, pixel_array
 
 from models.volume import Grid, Volume
+from service.core.entities import FrameReference
 from service.core.errors import Broken, TryAgain, Unsuitable
 from service.edge.file_meta import digests
+from service.edge.functional_groups import FunctionalGroups
 
-MOST_BYTES_PER_IMAGE = 256 * 1024 * 1024  # of decoded pixels; a larger declaration is a mistake or an attack
+MOST_BYTES_PER_FRAME = 256 * 1024 * 1024  # decoded; a larger declaration is a mistake or an attack
+MOST_BYTES_PER_INSTANCE = 4 * 1024**3
 _READERS = 2  # decoding holds the interpreter, reading does not
 
 
-def read_volume(paths: Sequence[Path], grid: Grid) -> Volume:
-    """The images in `paths`, in the order of the grid's slices, as one volume of modality values (HU for CT).
+def read_volume(frames: Sequence[tuple[Path, FrameReference]], grid: Grid) -> Volume:
+    """The frames, in the order of the grid's slices, as one volume of modality values (HU for CT).
 
-    Raises Unsuitable for images in colour or without a decodable pixel, Broken when a file is damaged.
+    Each file is read once. Raises Unsuitable for images in colour or without a decodable pixel, Broken when a file
+    is damaged.
     """
     values = np.empty(grid.shape, dtype=np.float32)
+    by_file: dict[Path, list[tuple[int, int | None]]] = {}
+    for index, (path, frame) in enumerate(frames):
+        by_file.setdefault(path, []).append((index, frame.number))
     with ThreadPoolExecutor(_READERS) as readers:
-        for index, plane in enumerate(readers.map(read_plane, paths)):
-            if plane.shape != grid.shape[1:]:
-                raise Broken(f"slice {index + 1} decodes to {plane.shape}, its header says {grid.shape[1:]}")
-            values[index] = plane
+        list(readers.map(lambda path: _read_into(values, path, by_file[path]), by_file))
     return Volume(grid, values)
 
 
-def read_plane(path: Path) -> NDArray[np.float32]:
-    """Modality values of one single-frame image, (row, column). Raises as `read_volume`."""
+def _read_into(values: NDArray[np.float32], path: Path, wanted: Sequence[tuple[int, int | None]]) -> None:
+    """Put the frames of one file, by number, at their indices."""
+    planes = read_planes(path, [number for _, number in wanted])
+    for (index, _), plane in zip(wanted, planes, strict=True):
+        if plane.shape != values.shape[1:]:
+            raise Broken(f"slice {index + 1} decodes to {plane.shape}, its header says {values.shape[1:]}")
+        values[index] = plane
+
+
+def read_planes(path: Path, numbers: Sequence[int | None] = (None,)) -> Iterator[NDArray[np.float32]]:
+    """Modality values of frames of one file, each (row, column); None is the frame of a single-frame image.
+
+    Raises as `read_volume`.
+    """
+    with _translated(path):
+        image = _opened(path)
+        groups = FunctionalGroups(image)
+    for number in numbers:
+        with _translated(path):
+            header = image if number is None else groups.header_of(number)
+            stored = pixel_array(image, raw=True, index=None if number is None else number - 1)
+        yield _modality_values(header, stored)
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
     try:
-        content = path.read_bytes()
-        _require_unchanged(path, content)
-        image = dcmread(BytesIO(content))
-        _require_one_sample(image)
-        _require_bounded(image)
-        stored = pixel_array(image, raw=True)
+        yield
     except (Unsuitable, Broken):
         raise
     except (OSError, MemoryError) as error:
         raise TryAgain(f"{path.name} cannot be read now ({type(error).__name__})") from error
     except Exception as error:  # decoders raise anything on damaged or hostile bytes
         raise Broken(f"{path.name} cannot be decoded ({type(error).__name__})") from error
-    padding = _padding(image, stored)
-    upright = _inverted(image, stored) if _is_inverted(image) else stored
-    values = np.asarray(apply_modality_lut(upright, image), dtype=np.float32)
+
+
+def _opened(path: Path) -> Dataset:
+    content = path.read_bytes()
+    _require_unchanged(path, content)
+    image = dcmread(BytesIO(content))
+    _require_one_sample(image)
+    _require_bounded(image)
+    return image
+
+
+def _modality_values(header: Dataset, stored: NDArray[np.integer]) -> NDArray[np.float32]:
+    padding = _padding(header, stored)
+    upright = _inverted(header, stored) if _is_inverted(header) else stored
+    values = np.asarray(apply_modality_lut(upright, header), dtype=np.float32)
     if padding.any() and not padding.all():
         values[padding] = values[~padding].min()
     return values
@@ -70,9 +106,12 @@ def _require_one_sample(image: Dataset) -> None:
 
 def _require_bounded(image: Dataset) -> None:
     declared = int(image.Rows) * int(image.Columns) * int(image.BitsAllocated) // 8
-    declared *= int(image.get("NumberOfFrames") or 1)
-    if declared > MOST_BYTES_PER_IMAGE:
-        raise Unsuitable(f"the header declares {declared} bytes of pixels; at most {MOST_BYTES_PER_IMAGE} are decoded")
+    frames = int(image.get("NumberOfFrames") or 1)
+    if declared > MOST_BYTES_PER_FRAME or declared * frames > MOST_BYTES_PER_INSTANCE:
+        raise Unsuitable(
+            f"the header declares {frames} frames of {declared} bytes; at most {MOST_BYTES_PER_FRAME} for a frame and "
+            f"{MOST_BYTES_PER_INSTANCE} for all of them are decoded"
+        )
 
 
 def _is_inverted(image: Dataset) -> bool:

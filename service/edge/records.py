@@ -11,15 +11,21 @@ import numpy as np
 from models.findings import Algorithm, Findings, SegmentVolume
 from models.manifest import Label
 from models.volume import Grid, LabelMap
-from service.core.entities import StackRecord
+from service.core.entities import FrameReference, StackRecord
 from service.core.errors import TryAgain
 from service.edge.spool import InstanceName, Spool
 
 
 def keep_stack(spool: Spool, stack: StackRecord) -> None:
     """Leave a stack's record in stacks/."""
-    plain = {name: getattr(stack, name) for name in StackRecord.__slots__ if name not in {"grid", "received_at"}}
-    plain |= {"grid": _plain_grid(stack.grid), "received_at": stack.received_at.isoformat()}
+    plain = {
+        name: getattr(stack, name) for name in StackRecord.__slots__ if name not in {"grid", "received_at", "frames"}
+    }
+    plain |= {
+        "grid": _plain_grid(stack.grid),
+        "received_at": stack.received_at.isoformat(),
+        "frames": [(frame.sop_instance_uid, frame.number) for frame in stack.frames],
+    }
     spool.place(spool.stack(stack.stack_id), json.dumps(plain, indent=1).encode())
 
 
@@ -30,7 +36,7 @@ def read_stack(spool: Spool, stack_id: str) -> StackRecord:
         plain |= {
             "grid": _grid(plain["grid"]),
             "received_at": datetime.fromisoformat(plain["received_at"]),
-            "sop_instance_uids": tuple(plain["sop_instance_uids"]),
+            "frames": tuple(FrameReference(uid, number) for uid, number in plain["frames"]),
         }
         return StackRecord(**plain)
     except (OSError, KeyError, TypeError, ValueError) as error:
@@ -38,9 +44,14 @@ def read_stack(spool: Spool, stack_id: str) -> StackRecord:
         raise TryAgain(f"{words}; it is made again from incoming/") from error
 
 
-def stack_paths(spool: Spool, stack: StackRecord) -> list[Path]:
-    """The files of a stack, in its order."""
-    return [spool.incoming(InstanceName(stack.series_instance_uid, uid)) for uid in stack.sop_instance_uids]
+def stack_frames(spool: Spool, stack: StackRecord) -> list[tuple[Path, FrameReference]]:
+    """The frames of a stack with the files they are in, in its order."""
+    return [(path_of(spool, stack, frame.sop_instance_uid), frame) for frame in stack.frames]
+
+
+def path_of(spool: Spool, stack: StackRecord, sop_instance_uid: str) -> Path:
+    """The file of one of the stack's instances."""
+    return spool.incoming(InstanceName(stack.series_instance_uid, sop_instance_uid))
 
 
 def keep_findings(spool: Spool, job_id: str, findings: Findings) -> None:

@@ -85,7 +85,7 @@ def test_every_frame_lies_on_its_source_frame(results: dict[str, Dataset], sourc
     seen = list(frames(results[SEG]))
     assert seen
     for frame in seen:
-        source = sources[frame.source_uid]
+        source = sources[frame.source.sop_instance_uid]
         assert np.abs(frame.position_mm - np.array(source.ImagePositionPatient, float)).max() < 1e-3
         assert np.abs(frame.orientation - np.array(source.ImageOrientationPatient, float)).max() < 1e-6
         assert np.abs(frame.spacing_mm - np.array(source.PixelSpacing, float)).max() < 1e-6

@@ -201,7 +201,7 @@ def test_frames_lie_on_the_images_within_a_micrometre(case: Case) -> None:
 
     drawn = list(frames(decode(case.segmentation.read_bytes())))
 
-    assert max(np.abs(frame.position_mm - positions[frame.source_uid]).max() for frame in drawn) < 0.001
+    assert max(np.abs(frame.position_mm - positions[frame.source.sop_instance_uid]).max() for frame in drawn) < 0.001
 
 
 def test_every_object_is_proven(case: Case) -> None:

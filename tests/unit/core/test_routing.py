@@ -5,7 +5,7 @@ import pytest
 
 from models.volume import Grid
 from service.core.routing import Rule, match
-from tests.instances import series, with_attributes
+from tests.instances import series, slices, with_attributes
 
 INSTANCES = with_attributes(
     series([0.0, 1.0, 2.0]), Modality="MR", SeriesDescription="T1 HippoCrop", BodyPartExamined="BRAIN"
@@ -29,7 +29,7 @@ def rule(**when: object) -> Rule:
     ],
 )
 def test_a_rule_holds_when_all_its_conditions_do(when: dict[str, object]) -> None:
-    assert match(rule(**when), INSTANCES, GRID).holds
+    assert match(rule(**when), slices(INSTANCES), GRID).holds
 
 
 @pytest.mark.parametrize(
@@ -47,11 +47,11 @@ def test_a_rule_holds_when_all_its_conditions_do(when: dict[str, object]) -> Non
     ],
 )
 def test_a_rule_that_does_not_hold_says_at_which_condition(when: dict[str, object], objection: str) -> None:
-    assert match(rule(**when), INSTANCES, GRID).objection == objection
+    assert match(rule(**when), slices(INSTANCES), GRID).objection == objection
 
 
 def test_one_instance_that_differs_is_no_consensus() -> None:
     mixed = [*INSTANCES[:2], *with_attributes(INSTANCES[2:], BodyPartExamined="KNEE")]
-    found = match(rule(body_part="BRAIN"), mixed, GRID)
+    found = match(rule(body_part="BRAIN"), slices(mixed), GRID)
     assert not found.holds
     assert "not the same in all instances (BRAIN, KNEE)" in found.objection

@@ -44,10 +44,11 @@ def test_the_facts_of_an_instance_are_those_of_its_header(image: Dataset, tmp_pa
     path = tmp_path / "image.dcm"
     path.write_bytes(encode_meta(offer(image)) + data_set(image))
     instance = read_instance(path)
-    assert instance.plane is not None
-    assert instance.plane.spacing.between_rows_mm == 0.5
-    assert instance.plane.spacing.between_columns_mm == 2.0
-    assert np.allclose(instance.plane.position_mm, image.ImagePositionPatient)
+    (frame,) = instance.frames
+    assert frame.plane is not None
+    assert frame.plane.spacing.between_rows_mm == 0.5
+    assert frame.plane.spacing.between_columns_mm == 2.0
+    assert np.allclose(frame.plane.position_mm, image.ImagePositionPatient)
     assert (instance.association, instance.phantom, instance.pixels_missing) == ("2.25.1", True, False)
     assert instance.value("Modality") == "CT"
     assert instance.value("ContrastBolusAgent") == ""
@@ -73,7 +74,8 @@ def test_an_image_without_a_place_in_the_patient_has_no_plane(
 ) -> None:
     setattr(image, keyword, value)
     (tmp_path / "image.dcm").write_bytes(encode(image))
-    assert read_instance(tmp_path / "image.dcm").plane is None
+    (frame,) = read_instance(tmp_path / "image.dcm").frames
+    assert frame.plane is None
 
 
 def test_a_truncated_file_is_seen_without_reading_its_pixels(image: Dataset, tmp_path: Path) -> None:

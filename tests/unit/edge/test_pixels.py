@@ -8,10 +8,11 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.pixels import get_decoder
 
+from service.core.entities import FrameReference
 from service.core.errors import Broken, Unsuitable
 from service.core.transfer_syntaxes import ACCEPTED
 from service.derived.encoding import encode
-from service.edge.pixels import read_plane, read_volume
+from service.edge.pixels import read_planes, read_volume
 from service.edge.spool import Spool
 from tests import factories
 from tests.arriving import receive
@@ -26,7 +27,7 @@ def image() -> Dataset:
 
 def plane(image: Dataset, folder: Path) -> np.ndarray:
     (folder / "image.dcm").write_bytes(encode(image))
-    return read_plane(folder / "image.dcm")
+    return next(read_planes(folder / "image.dcm"))
 
 
 def store(image: Dataset, values: np.ndarray) -> None:
@@ -45,7 +46,7 @@ def test_each_slice_has_its_own_slope(tmp_path: Path) -> None:
         store(each, np.full((6, 5), 10, dtype="<u2"))
         each.RescaleSlope, each.RescaleIntercept, each.RescaleType = number, 0, "US"
         (tmp_path / f"{number}.dcm").write_bytes(encode(each))
-    volume = read_volume([tmp_path / f"{number}.dcm" for number in (1, 2, 3, 4)], GRID)
+    volume = read_volume([(tmp_path / f"{number}.dcm", FrameReference(str(number))) for number in (1, 2, 3, 4)], GRID)
     assert volume.values[:, 0, 0].tolist() == [10.0, 20.0, 30.0, 40.0]
 
 
@@ -96,7 +97,7 @@ def test_a_declared_size_is_bounded_before_anything_is_decoded(image: Dataset, t
 def test_a_file_that_ends_early_is_named(image: Dataset, tmp_path: Path) -> None:
     (tmp_path / "short.dcm").write_bytes(encode(image)[:-20])
     with pytest.raises(Broken, match=r"short\.dcm"):
-        read_plane(tmp_path / "short.dcm")
+        next(read_planes(tmp_path / "short.dcm"))
 
 
 @pytest.mark.parametrize("syntax", ACCEPTED)
@@ -110,7 +111,7 @@ def test_the_same_image_in_every_lossless_syntax_has_the_same_values(
 ) -> None:
     folder = real_images("mr_transfer_syntaxes_dcm_qa_ts")
     names = {"1.2.840.10008.1.2.1", *ACCEPTED}
-    decoded = [read_plane(path) for path in sorted(folder.rglob("*.dcm")) if _syntax(path) in names]
+    decoded = [next(read_planes(path)) for path in sorted(folder.rglob("*.dcm")) if _syntax(path) in names]
     assert len(decoded) > 3
     assert all(np.array_equal(values, decoded[0]) for values in decoded[1:])
 
@@ -125,9 +126,9 @@ def test_a_bit_that_turned_on_the_disk_is_found_before_the_pixels_are_used(tmp_p
     image = factories.ct_series(factories.grid(shape=(5, 8, 8)))[0]
     assert receive(spool, image).status == 0x0000
     (path,) = (spool.root / "incoming").iterdir()
-    read_plane(path)
+    next(read_planes(path))
     content = bytearray(path.read_bytes())
     content[-7] ^= 4
     path.write_bytes(content)
     with pytest.raises(Broken, match="is not what was received"):
-        read_plane(path)
+        next(read_planes(path))
