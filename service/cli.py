@@ -108,6 +108,23 @@ def explain(
                 typer.echo(f"        NO  model {decision.match.rule.model}: {objection}")
 
 
+@application.command(name="inspect")
+def inspect_command(
+    path: Path,
+    as_json: JsonOption = False,
+    html: Annotated[Path | None, typer.Option(help="Write one page with pictures here.")] = None,
+) -> None:
+    """Tell of every Series in PATH its stacks or why not, spacing, values, histogram, what is missing or odd."""
+    written = ["--html", str(html)] if html else []
+    _become("survey_command", "inspect", str(path), *(["--json"] if as_json else []), *written)
+
+
+@application.command()
+def export(path: Path, folder: Path) -> None:
+    """Write every stack in PATH into FOLDER as NIfTI."""
+    _become("survey_command", "export", str(path), str(folder))
+
+
 @application.command(name="echo")
 def echo_command(host: str, port: int, called: str, calling: str = "ISOCENTER") -> None:
     """C-ECHO to CALLED at HOST and PORT."""

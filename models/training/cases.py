@@ -3,19 +3,18 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import nibabel
 import numpy as np
 from numpy.typing import NDArray
 
 from models.manifest import Preprocessing
+from models.nifti import read_volume
 from models.phantom import abdomen
 from models.preprocessing import labels_to_network, to_network
 from models.training.recipe import Folder, Phantoms
-from models.volume import Grid, LabelMap, Volume
+from models.volume import LabelMap, Volume
 
 SUFFIX = ".nii.gz"
 PHANTOM = "phantom_"
-RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,13 +51,6 @@ def read_case(folder: Path, name: str) -> Case:
     if not volume.grid.matches(truth.grid):
         raise ValueError(f"{labels} is not on the grid of {image}")
     return Case(name, volume, LabelMap(volume.grid, np.round(truth.values).astype(np.uint8)))
-
-
-def read_volume(path: Path) -> Volume:
-    """A NIfTI file as a volume: its world is RAS, ours LPS, and the voxels stay in their order in the file."""
-    image = nibabel.load(path)
-    grid = Grid(image.shape, RAS_TO_LPS @ image.affine)
-    return Volume(grid, np.asarray(image.dataobj, dtype=np.float32))
 
 
 def as_example(case: Case, preprocessing: Preprocessing) -> Example:

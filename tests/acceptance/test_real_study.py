@@ -13,8 +13,8 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from models.inference import load as load_model
+from models.nifti import read_volume
 from models.registry import find
-from models.training.cases import read_volume
 from models.volume import LabelMap
 from service.commands.archive import Orthanc
 from service.core.stacking import split

@@ -8,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from models.manifest import Preprocessing, Standardize, Window
+from models.nifti import read_volume
 from models.preprocessing import (
     closest_turn,
     labels_to_network,
@@ -17,7 +18,6 @@ from models.preprocessing import (
     to_source,
     turned_grid,
 )
-from models.training.cases import read_volume
 from models.volume import Grid, LabelMap, Volume
 from tests import factories
 
