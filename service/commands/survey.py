@@ -77,18 +77,22 @@ class Folder:
         return [(self.paths[each.reference.sop_instance_uid], each.reference) for each in stack.slices]
 
 
-def look(path: Path) -> Folder:
-    """Read every header below a path. Raises Broken when there is no DICOM file."""
+def look(path: Path, *, deep: bool = True) -> Folder:
+    """Read every header below a path, or in that folder alone. Raises Broken when there is no DICOM file."""
     by_series: dict[str, dict[str, Instance]] = defaultdict(dict)
     paths: dict[str, Path] = {}
     unreadable: Counter[str] = Counter()
-    for file in sorted(each for each in ([path] if path.is_file() else path.rglob("*")) if each.is_file()):
+    below = [path] if path.is_file() else path.rglob("*") if deep else path.iterdir()
+    for file in sorted(each for each in below if each.is_file()):
         if not is_dicom(file):
             continue
         try:
             instance = read_instance(file)
         except (Broken, TryAgain) as error:
             unreadable[str(error).replace(f"{file.name} ", "")] += 1
+            continue
+        if instance.sop_instance_uid in paths:
+            unreadable["its SOP Instance UID is that of another file"] += 1
             continue
         by_series[instance.series_instance_uid][instance.sop_instance_uid] = instance
         paths[instance.sop_instance_uid] = file

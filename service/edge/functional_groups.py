@@ -58,8 +58,11 @@ class FunctionalGroups:
 
 
 def _leaves(group: Dataset) -> dict[str, DataElement]:
-    """The attributes in the macros of a functional group; those that a conversion could not place are overruled."""
-    macros = [element for element in group if element.VR == "SQ" and element.value]
+    """The attributes in the macros of a functional group; those that a conversion could not place are overruled.
+
+    Private macros are left out: Philips puts a whole other header there, with positions of corners, not of centres.
+    """
+    macros = [element for element in group if element.VR == "SQ" and element.value and not element.tag.is_private]
     leaves: dict[str, DataElement] = {}
     for macro in sorted(macros, key=lambda element: element.keyword not in _UNASSIGNED):
         _collect(macro.value[0], leaves)
@@ -70,5 +73,5 @@ def _collect(item: Dataset, leaves: dict[str, DataElement]) -> None:
     for element in item:
         if element.keyword in _NESTED and element.value:
             _collect(element.value[0], leaves)
-        elif element.VR != "SQ" and element.keyword:
+        elif element.VR != "SQ" and not element.tag.is_private:
             leaves[_RENAMED.get(element.keyword, element.keyword)] = element

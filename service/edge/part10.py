@@ -96,7 +96,7 @@ def _instance(header: Dataset, bytes_left: int) -> Instance:
         multi_frame="NumberOfFrames" in header and "PerFrameFunctionalGroupsSequence" in header,
         association=_association(header),
         phantom=is_phantom(_text(header.get("QualityControlImage")), _text(header.get("PatientID"))),
-        pixels_missing=bytes_left < _native_bytes(header),
+        pixels_missing=bytes_left < (needed := _native_bytes(header)) and needed > 0,
         attributes={keyword: text for keyword in _KEYWORDS if (text := _text(header.get(keyword)))},
     )
 
