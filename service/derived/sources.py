@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from pydicom import Dataset
+from pydicom.uid import SecondaryCaptureImageStorage
 
 from models.volume import Grid
 from service.core.entities import FrameReference
@@ -54,7 +55,7 @@ def lean(sources: Sequence[Dataset], grid: Grid) -> list[Dataset]:
     spacing_mm = grid.plane_distance_mm
     copies = [_lean(source, sources[0], spacing_mm) for source in sources]
     for copy, source in zip(copies, sources, strict=True):
-        copy.SOPInstanceUID = _stand_in_uid(source)
+        _stand_in(copy, source)
     _tell_of_lossy_compression(copies[0], sources)
     return copies
 
@@ -63,7 +64,7 @@ def lean_instances(sources: Sequence[Dataset], grid: Grid) -> list[Dataset]:
     """As `lean`, one copy for each instance and under its own name."""
     by_instance = {str(source.SOPInstanceUID): copy for source, copy in zip(sources, lean(sources, grid), strict=True)}
     for uid, copy in by_instance.items():
-        copy.SOPInstanceUID = uid
+        copy.SOPInstanceUID, copy.SOPClassUID = uid, sources[0].SOPClassUID
     return list(by_instance.values())
 
 
@@ -73,29 +74,35 @@ def reference(item: Dataset, keyword: str = "SOPInstanceUID") -> FrameReference:
     return FrameReference(str(item[keyword].value), None if number is None else int(number))
 
 
-def _stand_in_uid(source: Dataset) -> str:
-    """A UID under which a builder that knows no frame numbers can tell this frame from others of its instance."""
-    frame = reference(source)
-    return frame.sop_instance_uid if frame.number is None else derived_uid("frame", str(frame))
+def _stand_in(copy: Dataset, source: Dataset) -> None:
+    """Let a frame pass for an image of its own, to a builder that knows no frame numbers."""
+    if _FRAME_NUMBER in source:
+        copy.SOPInstanceUID = _stand_in_uid(source)
+        copy.SOPClassUID = SecondaryCaptureImageStorage
+
+
+def _stand_in_uid(frame: Dataset) -> str:
+    return derived_uid("frame", str(reference(frame)))
 
 
 def name_frames(derived: Dataset, sources: Sequence[Dataset]) -> None:
     """Refer to frames by instance and number wherever the object refers to a stand-in."""
-    frames = {_stand_in_uid(source): reference(source) for source in sources if _FRAME_NUMBER in source}
+    frames = {_stand_in_uid(source): source for source in sources if _FRAME_NUMBER in source}
     if frames:
         _name_frames(derived, frames)
 
 
-def _name_frames(item: Dataset, frames: Mapping[str, FrameReference]) -> None:
+def _name_frames(item: Dataset, frames: Mapping[str, Dataset]) -> None:
     for element in item:
         if element.VR != "SQ":
             continue
         for inner in element.value:
             frame = frames.get(str(inner.get("ReferencedSOPInstanceUID")))
             if frame:
-                inner.ReferencedSOPInstanceUID = frame.sop_instance_uid
+                inner.ReferencedSOPClassUID = frame.SOPClassUID
+                inner.ReferencedSOPInstanceUID = frame.SOPInstanceUID
                 if element.keyword == "SourceImageSequence":
-                    inner.ReferencedFrameNumber = frame.number
+                    inner.ReferencedFrameNumber = frame.ReferencedFrameNumber
             _name_frames(inner, frames)
         if element.keyword == "ReferencedInstanceSequence":
             element.value = list({each.ReferencedSOPInstanceUID: each for each in element.value}.values())
@@ -114,7 +121,7 @@ def _lean(source: Dataset, first: Dataset, spacing_mm: float) -> Dataset:
         raise Broken(f"image {source.SOPInstanceUID} is not parallel to {first.SOPInstanceUID}")
     copy = Dataset()
     for keyword in _REFERENCE:
-        copy.add(source[keyword])
+        setattr(copy, keyword, source[keyword].value)  # an element that is shared would change the source too
     for keyword in _EMPTY:
         setattr(copy, keyword, "")
     copy.ImageOrientationPatient = first.ImageOrientationPatient

@@ -15,10 +15,14 @@ from pydicom import Dataset, dcmread
 
 from models.findings import Findings
 from models.volume import Grid
+from service.core.entities import Stack
+from service.core.stacking import split
 from service.derived import measurement_report, segmentation
 from service.derived.encoding import decode, encode
 from service.derived.frames import frames
 from service.derived.proof import prove_report, prove_segmentation
+from service.derived.sources import reference
+from service.edge.part10 import read_frame_headers, read_instance
 from tests import factories
 from tests.validators import faults
 
@@ -31,6 +35,10 @@ GRIDS = {
     "oblique": factories.grid("oblique"),
     "oblique and not square": factories.grid("oblique", spacing_mm=(3.3, 0.7, 1.9)),
     "frames that end within a byte": factories.grid("axial", shape=(9, 31, 27), spacing_mm=(1.5, 2.0, 1.0)),
+}
+MULTI_FRAME = {
+    "enhanced MR, sagittal": ("mr_enhanced", "siemens_xa30_t1"),
+    "enhanced CT": ("seg_sr_examples", "dcmqi/data/segmentations/24x38x3/multiframe"),
 }
 REAL = {
     "MR, cropped": ("hippocampus_dicom", "Study3_PGBM-003/11_HCropVolume"),
@@ -54,9 +62,12 @@ class Case:
     empty_report: Path
 
 
-@pytest.fixture(params=[*GRIDS, *REAL])
+@pytest.fixture(params=[*GRIDS, *REAL, *MULTI_FRAME])
 def case(request: pytest.FixtureRequest, tmp_path: Path, real_images: Callable[[str], Path]) -> Case:
     """Every grid as CT and as MR by turns, and every real series."""
+    if request.param in MULTI_FRAME:
+        name, folder = MULTI_FRAME[request.param]
+        return _multi_frame_case(next((real_images(name) / folder).iterdir()), tmp_path)
     if request.param in GRIDS:
         grid = GRIDS[request.param]
         series = factories.ct_series if list(GRIDS).index(request.param) % 2 == 0 else factories.mr_series
@@ -69,7 +80,17 @@ def case(request: pytest.FixtureRequest, tmp_path: Path, real_images: Callable[[
 
 def _case(images: list[Path], folder: Path) -> Case:
     sources = [dcmread(path, stop_before_pixels=True) for path in images]
-    grid = _grid_of(sources)
+    return _made(sources, _grid_of(sources), images, folder)
+
+
+def _multi_frame_case(image: Path, folder: Path) -> Case:
+    (stack,) = split([read_instance(image)])
+    assert isinstance(stack, Stack)
+    sources = read_frame_headers([(image, each.reference) for each in stack.slices])
+    return _made(sources, stack.grid, [image], folder)
+
+
+def _made(sources: list[Dataset], grid: Grid, images: list[Path], folder: Path) -> Case:
     findings = factories.findings(grid)
     nothing = factories.findings(grid, np.zeros(grid.shape, dtype=np.uint8))
     drawn = segmentation.build(sources, findings, factories.ORIGIN)
@@ -197,11 +218,11 @@ def _drawn_by_dcmqi(path: Path, findings: Findings) -> NDArray[np.bool_]:
 
 
 def test_frames_lie_on_the_images_within_a_micrometre(case: Case) -> None:
-    positions = {image.SOPInstanceUID: np.array(image.ImagePositionPatient, dtype=float) for image in case.sources}
+    positions = {reference(image): np.array(image.ImagePositionPatient, dtype=float) for image in case.sources}
 
     drawn = list(frames(decode(case.segmentation.read_bytes())))
 
-    assert max(np.abs(frame.position_mm - positions[frame.source.sop_instance_uid]).max() for frame in drawn) < 0.001
+    assert max(np.abs(frame.position_mm - positions[frame.source]).max() for frame in drawn) < 0.001
 
 
 def test_every_object_is_proven(case: Case) -> None:
