@@ -1,6 +1,7 @@
 """A Storage and Verification SCU (PS3.4 annexes A and B) with a deadline on every wait."""
 
 import socket
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -99,7 +100,7 @@ def _association(remote: Remote, contexts: list[Any]) -> Iterator[Any]:
         remote.port,
         contexts,
         ae_title=remote.called_ae_title,
-        evt_handlers=[(evt.EVT_CONN_OPEN, _set_deadlines)],
+        evt_handlers=[(evt.EVT_CONN_OPEN, _prepare)],
     )
     if not association.is_established:
         raise TryAgain(_why_not(association, remote))
@@ -110,7 +111,36 @@ def _association(remote: Remote, contexts: list[Any]) -> Iterator[Any]:
             association.release()
 
 
-def _set_deadlines(event: Any) -> None:
+class Checkpoint(threading.Event):
+    """Where the thread of an association waits while we talk to its peer.
+
+    In pynetdicom 3.0 that thread counts as paused for a moment after it has gone on, and can then take an answer that
+    we wait for: "no answer" on a busy machine. Here it has stopped being paused when it goes on.
+    """
+
+    def __init__(self, association: Any) -> None:
+        super().__init__()
+        self._association = association
+        self._passing = threading.Lock()
+        self.set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Return once the thread may go on."""
+        while super().wait(timeout):
+            with self._passing:
+                if self.is_set():
+                    self._association._is_paused = False
+                    return True
+        return False
+
+    def clear(self) -> None:
+        """Let nobody pass any more."""
+        with self._passing:
+            super().clear()
+
+
+def _prepare(event: Any) -> None:
+    event.assoc._reactor_checkpoint = Checkpoint(event.assoc)
     connection = event.assoc.dul.socket.socket
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALL_MILLISECONDS)

@@ -16,6 +16,7 @@ from service.derived.encoding import encode
 from service.derived.frames import frames
 from service.derived.synthetic import Subject, ct_series
 from service.edge.storage_scu import store
+from tests.enhanced import enhanced
 from tests.factories import ORIENTATIONS
 from tests.node import Node, all_ended, configure, rule, running, until
 
@@ -43,13 +44,16 @@ def node(tmp_path_factory: pytest.TempPathFactory, pacs: Orthanc) -> Iterator[No
         yield node
 
 
-def seen_on(phantom: Phantom, orientation: str, spacing_mm: tuple[float, float, float]) -> Phantom:
+def seen_on(
+    phantom: Phantom, orientation: str, spacing_mm: tuple[float, float, float], tilt_degrees: float = 0.0
+) -> Phantom:
     """The same anatomy as another scan would have it: on a grid of that orientation and spacing, same centre."""
     source = phantom.volume.grid
-    direction = ORIENTATIONS[orientation]
+    direction = ORIENTATIONS[orientation].copy()
     nearest = np.abs(direction.T @ source.direction).argmax(axis=1)
     extent = (source.spacing_mm * source.shape)[nearest]
     shape = np.ceil(extent / spacing_mm).astype(int)
+    direction[:, 0] += np.tan(np.radians(tilt_degrees)) * direction[:, 1]
     affine = np.eye(4)
     affine[:3, :3] = direction * spacing_mm
     centre = source.to_world((np.array([source.shape]) - 1) / 2)[0]
@@ -101,14 +105,38 @@ def test_a_segmentation_comes_back_in_the_right_place(
 ) -> None:
     orientation, spacing_mm = CASES[case]
     scan = seen_on(phantom, orientation, spacing_mm)
-    images = ct_series(scan.volume, Subject(seed=case))
+    assert dice_of_what_comes_back(scan, ct_series(scan.volume, Subject(seed=case)), node, pacs, tmp_path) > 0.9
+
+
+def dice_of_what_comes_back(scan: Phantom, images: list[Dataset], node: Node, pacs: Orthanc, folder: Path) -> float:
+    """Send the images of a scan, and compare the liver in the PACS with the truth, in mm."""
     before = len(node.jobs())
-    send(node, images, tmp_path)
+    send(node, images, folder)
     until(lambda: all_ended(node, before + 1), "the job has ended")
     found = liver_mask(segmentation_of(pacs, images[0].SeriesInstanceUID), scan.volume.grid)
     truth = scan.label_map.labels == LIVER
-    dice = 2 * (found & truth).sum() / (found.sum() + truth.sum())
-    assert dice > 0.9
+    return float(2 * (found & truth).sum() / (found.sum() + truth.sum()))
+
+
+def test_a_tilted_gantry_is_straightened_for_the_model_and_its_frames_are_drawn_where_they_lie(
+    phantom: Phantom, node: Node, pacs: Orthanc, tmp_path: Path
+) -> None:
+    scan = seen_on(phantom, "axial", (4.0, 3.0, 3.0), tilt_degrees=15.0)
+    assert dice_of_what_comes_back(scan, ct_series(scan.volume, Subject(seed="tilt")), node, pacs, tmp_path) > 0.9
+
+
+def test_an_enhanced_multi_frame_image_is_segmented_frame_by_frame(
+    phantom: Phantom, node: Node, pacs: Orthanc, tmp_path: Path
+) -> None:
+    images = ct_series(phantom.volume, Subject(seed="enhanced"))
+    Random(7).shuffle(images)
+    together = enhanced(images)
+    assert dice_of_what_comes_back(phantom, [together], node, pacs, tmp_path) > 0.9
+    segmentation = segmentation_of(pacs, images[0].SeriesInstanceUID)
+    heights = {number: image.ImagePositionPatient[2] for number, image in enumerate(images, start=1)}
+    for frame in frames(segmentation):
+        assert frame.source.sop_instance_uid == together.SOPInstanceUID
+        assert frame.position_mm[2] == pytest.approx(heights[frame.source.number or 0], abs=1e-3)
 
 
 def test_random_order_between_another_series_gives_the_identical_result(
