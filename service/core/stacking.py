@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from itertools import chain, combinations
+from itertools import chain, combinations, pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -45,6 +45,7 @@ GEOMETRY = ("SpacingBetweenSlices", "SliceThickness")
 DOUBTFUL_TURN = 0.02  # of a direction cosine, about one degree: no scanner takes two stacks so near to each other
 
 Located = tuple[Slice, Plane]
+Placed = tuple[Slice, Plane, float]  # with its height above the origin along the normal, in mm
 Part = Stack | Refusal
 Member = TypeVar("Member")
 Key = TypeVar("Key", bound=Hashable)
@@ -79,7 +80,7 @@ def _parts(located: Sequence[Located]) -> list[Part]:
         name = _name_of_kind(candidates[0], kinds) if len(kinds) > 1 else ""
         for number, cluster in enumerate(clusters, start=1):
             which = f"orientation {number} of {len(clusters)}" if len(clusters) > 1 else ""
-            parts.extend(_stacks(cluster, split_by=f"{name} {which}".strip()))
+            parts.extend(_placed(cluster, f"{name} {which}".strip()))
     return parts
 
 
@@ -167,15 +168,23 @@ def _turn(first: Plane, second: Plane) -> float:
     return max(abs(our - their) for our, their in zip(ours, theirs, strict=True))
 
 
-def _stacks(members: Sequence[Located], split_by: str) -> list[Part]:
+def _placed(cluster: Sequence[Located], split_by: str) -> list[Part]:
     try:
-        groups = _told_apart(members) if _repeats(members) else []
-        if groups:
-            return [part for name, group in groups for part in _stacks(group, f"{split_by} {name}".strip())]
-        distance_mm, thickness_mm = (_millimetres(members[0][0], keyword) for keyword in GEOMETRY)
-        order, grid = arrange([plane for _, plane in members], distance_mm or thickness_mm)
+        height = heights([plane for _, plane in cluster]).tolist()
     except NotAVolume as refusal:
-        return [Refusal(tuple(each for each, _ in members), Reason(refusal.reason), str(refusal))]
+        return [Refusal(tuple(each for each, _ in cluster), Reason(refusal.reason), str(refusal))]
+    return _stacks([(each, plane, mm) for (each, plane), mm in zip(cluster, height, strict=True)], split_by)
+
+
+def _stacks(members: Sequence[Placed], split_by: str) -> list[Part]:
+    groups = _told_apart(members) if _repeats(members) else []
+    if groups:
+        return [part for name, group in groups for part in _stacks(group, f"{split_by} {name}".strip())]
+    distance_mm, thickness_mm = (_millimetres(members[0][0], keyword) for keyword in GEOMETRY)
+    try:
+        order, grid = arrange([plane for _, plane, _ in members], distance_mm or thickness_mm)
+    except NotAVolume as refusal:
+        return [Refusal(tuple(each for each, _, _ in members), Reason(refusal.reason), str(refusal))]
     said = remarks(grid, distance_mm, thickness_mm) if len(members) > 1 else ()
     return [Stack(tuple(members[index][0] for index in order), grid, split_by, said)]
 
@@ -188,16 +197,16 @@ def _millimetres(each: Slice, keyword: str) -> float:
     return value if np.isfinite(value) else 0.0
 
 
-def _repeats(members: Sequence[Located]) -> int:
+def _repeats(members: Sequence[Placed]) -> int:
     """How many slices lie where another one lies already."""
-    height = np.sort(heights([plane for _, plane in members]))
-    return int(np.count_nonzero(np.diff(height) < SAME_POSITION_MM))
+    height = sorted(mm for _, _, mm in members)
+    return sum(after - before < SAME_POSITION_MM for before, after in pairwise(height))
 
 
-def _told_apart(members: Sequence[Located]) -> list[tuple[str, list[Located]]]:
+def _told_apart(members: Sequence[Placed]) -> list[tuple[str, list[Placed]]]:
     """The members grouped by the first attribute that resolves every repeated position, else by the one that
     lessens them most; empty when none does."""
-    best: tuple[str, dict[str, list[Located]]] = ("", {})
+    best: tuple[str, dict[str, list[Placed]]] = ("", {})
     fewest = _repeats(members)
     for keyword in SPLITTING:
         groups = _grouped(members, lambda member, keyword=keyword: member[0].value(keyword))  # type: ignore[misc]

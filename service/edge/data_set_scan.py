@@ -1,11 +1,12 @@
 """A data set as it came over the network, looked at without parsing it: its names, and whether it is whole.
 
-Elements are skipped by their lengths (PS3.5 7.1); no value but the four UIDs is read and no sequence is entered,
+Elements are skipped by their lengths (PS3.5 7.1); no value but the wanted ones is read and no sequence is entered,
 except to find the end of one of undefined length. Time and memory are bounded, whatever the bytes are.
 """
 
 import mmap
 import struct
+from collections.abc import Container
 from dataclasses import dataclass
 
 from service.core.errors import Broken
@@ -26,6 +27,7 @@ _SHORT |= {b"SS", b"ST", b"TM", b"UI", b"UL", b"US"}
 _EXPLICIT = struct.Struct("<HH2sH").unpack_from
 _LENGTH = struct.Struct("<L").unpack_from
 _DEEPEST = 64
+_LONGEST_UID = 70  # as many characters as an error quotes
 
 _NAMES = {
     0x00080016: "SOPClassUID",
@@ -50,7 +52,7 @@ def read_naming(content: Content, *, implicit: bool, start: int = 0) -> Naming:
 
     Raises Broken when it is no data set, when a name is absent or not a UID, or when an element ends beyond the bytes.
     """
-    scan = _Scan(content, implicit, start)
+    scan = _Scan(content, implicit, start, _NAMES)
     try:
         found = scan.top_level()
     except (struct.error, IndexError) as error:
@@ -58,14 +60,15 @@ def read_naming(content: Content, *, implicit: bool, start: int = 0) -> Naming:
     return _naming(found, scan.encoding)
 
 
-def _naming(found: dict[int, str], encoding: str) -> Naming:
+def _naming(found: dict[int, bytes], encoding: str) -> Naming:
+    uids = {tag: value[:_LONGEST_UID].rstrip(b"\0 ").decode("ascii", "replace") for tag, value in found.items()}
     for tag, keyword in _NAMES.items():
-        value = found.get(tag, "")
-        if not value:
+        uid = uids.get(tag, "")
+        if not uid:
             raise Broken(f"not a data set in {encoding}: it has no {keyword}")
-        if not is_uid(value):
-            raise Broken(f"{keyword} {value[:70]!r} is not a UID")
-    return Naming(*(found[tag] for tag in _NAMES))
+        if not is_uid(uid):
+            raise Broken(f"{keyword} {uid!r} is not a UID")
+    return Naming(*(uids[tag] for tag in _NAMES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,51 +81,76 @@ class Head:
 
 def read_head(content: Content, *, implicit: bool) -> Head | None:
     """As read_naming, from the first bytes alone; None where they do not reach Pixel Data of a defined length."""
-    scan = _Scan(content, implicit, 0)
+    scan = _Scan(content, implicit, 0, _NAMES)
     try:
-        found, size = scan.up_to_pixel_data()
-        return Head(_naming(found, scan.encoding), size)
+        found, pixels = scan.up_to_pixel_data()
+        naming = _naming(found, scan.encoding)
+        return None if pixels.length == _UNDEFINED else Head(naming, pixels.start + pixels.length)
     except (Broken, struct.error, IndexError):  # whoever reads the whole of it says what is wrong
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """Where the value of Pixel Data begins, and its length as stated."""
+
+    start: int
+    length: int
+
+
+def read_values(
+    content: Content, wanted: Container[int], *, implicit: bool, start: int
+) -> tuple[dict[int, bytes], Pixels] | None:
+    """The values of wanted top-level elements before Pixel Data, and where that is; None where it is not reached.
+
+    Values come as they are encoded. Raises Broken when it is no data set, or a wanted element comes twice.
+    """
+    try:
+        return _Scan(content, implicit, start, wanted).up_to_pixel_data()
+    except (struct.error, IndexError):
+        return None
+
+
 class _Scan:
-    def __init__(self, content: Content, implicit: bool, start: int) -> None:
+    def __init__(self, content: Content, implicit: bool, start: int, wanted: Container[int]) -> None:
         self._content = content
+        self._wanted = wanted
         self._implicit = implicit
         self._position = start
         self._end = len(content)
         self._elements = 0
         self.encoding = "Implicit VR Little Endian" if implicit else "Explicit VR Little Endian"
 
-    def top_level(self) -> dict[int, str]:
-        """The names, of a data set that is there as a whole."""
-        found: dict[int, str] = {}
+    def top_level(self) -> dict[int, bytes]:
+        """The wanted values, of a data set that is there as a whole."""
+        found: dict[int, bytes] = {}
         while self._position < self._end:
             tag, vr, length = self._next(found)
-            if tag not in _NAMES:
+            if tag not in found:
                 self._pass(tag, vr, length)
         return found
 
-    def up_to_pixel_data(self) -> tuple[dict[int, str], int]:
-        """The names before Pixel Data, and where that ends. Raises Broken or struct.error when it is not reached."""
-        found: dict[int, str] = {}
+    def up_to_pixel_data(self) -> tuple[dict[int, bytes], Pixels]:
+        """The wanted values before Pixel Data, and where that is. Raises struct.error when it is not reached."""
+        found: dict[int, bytes] = {}
         while True:
             tag, vr, length = self._next(found)
-            if tag == _PIXEL_DATA and length != _UNDEFINED:
-                return found, self._position + length
-            if tag not in _NAMES:
+            if tag == _PIXEL_DATA:
+                return found, Pixels(self._position, length)
+            if tag not in found:
                 self._pass(tag, vr, length)
 
-    def _next(self, found: dict[int, str]) -> tuple[int, bytes, int]:
-        """The next element that is not short, or one that names, whose value is then found."""
+    def _next(self, found: dict[int, bytes]) -> tuple[int, bytes, int]:
+        """The next element that is not short, or one that is wanted, whose value is then found."""
         if not self._implicit:
             self._pass_short_elements()
         tag, vr, length = self._header(self._implicit)
-        if tag in _NAMES:
+        if tag in self._wanted:
             if tag in found:
-                raise Broken(f"the data set has {_NAMES[tag]} twice")
-            found[tag] = self._uid(length)
+                raise Broken(f"the data set has {_NAMES.get(tag) or f'element {tag:08X}'} twice")
+            start = self._position
+            self._pass(tag, vr, length)
+            found[tag] = bytes(self._content[start : self._position])
         return tag, vr, length
 
     def _pass(self, tag: int, vr: bytes, length: int) -> None:
@@ -133,11 +161,11 @@ class _Scan:
 
     def _pass_short_elements(self) -> None:
         """Most of a header at little cost: explicit elements with a short length and no name of ours."""
-        content, position, last = self._content, self._position, self._end - 8
+        content, wanted, position, last = self._content, self._wanted, self._position, self._end - 8
         while position < last:
             group, element, vr, length = _EXPLICIT(content, position)
             behind = position + 8 + length
-            if vr not in _SHORT or behind >= last or (group << 16 | element) in _NAMES:
+            if vr not in _SHORT or behind >= last or (group << 16 | element) in wanted:
                 break
             position = behind
             self._elements += 1
@@ -164,11 +192,6 @@ class _Scan:
         if not (vr.isalpha() and vr.isupper()):
             raise Broken(f"not a data set in {self.encoding}: element {tag:08X} has no VR")
         return tag, vr, length
-
-    def _uid(self, length: int) -> str:
-        start = self._position
-        self._skip(length, 0)
-        return bytes(self._content[start : min(self._position, start + 70)]).rstrip(b"\0 ").decode("ascii", "replace")
 
     def _skip(self, length: int, tag: int) -> None:
         self._position += length

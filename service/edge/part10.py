@@ -4,13 +4,15 @@ import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Protocol, cast
 
 from pydicom import config as pydicom_config
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
+from pydicom.uid import UID
 
 from service.core.entities import Frame, FrameReference, Instance, Orientation, PixelSpacing, Plane, Triple
 from service.core.errors import Broken, TryAgain
@@ -19,6 +21,7 @@ from service.core.phantoms import is_phantom
 from service.core.stacking import GEOMETRY, SPLITTING
 from service.edge.file_meta import PREAMBLE
 from service.edge.functional_groups import FunctionalGroups
+from service.edge.quick_header import Wanted, read_quickly
 
 pydicom_config.settings.reading_validation_mode = pydicom_config.IGNORE
 
@@ -38,6 +41,21 @@ ROUTING = (
 )
 _KEYWORDS = tuple(dict.fromkeys((*ROUTING, *SPLITTING, *GEOMETRY)))
 _OF_FRAMES = (*SPLITTING, *GEOMETRY)
+_OF_ONE_IMAGE = (
+    "PatientID",
+    "QualityControlImage",
+    "FrameOfReferenceUID",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "PixelSpacing",
+    "Rows",
+    "Columns",
+    "NumberOfFrames",
+    "BitsAllocated",
+    "SamplesPerPixel",
+    "PerFrameFunctionalGroupsSequence",
+)
+_WANTED = Wanted((*_NAMING_KEYWORDS, *_KEYWORDS, *_OF_ONE_IMAGE))
 
 
 def is_dicom(path: Path) -> bool:
@@ -61,11 +79,35 @@ def read_frame_headers(files: Sequence[tuple[Path, FrameReference]]) -> list[Dat
 
 def read_instance(path: Path) -> Instance:
     """The facts of a file that assembling and routing need. Raises Broken when it has not even its UIDs."""
+    with _translated(path):
+        quick = read_quickly(path, _WANTED)
+        if quick is None:
+            return read_instance_thoroughly(path)
+        meta = _FileMeta(quick.transfer_syntax_uid, _of_quick(quick.meta))
+        return _instance(quick.header, meta, path.stat().st_size - quick.pixels.start)
+
+
+def read_instance_thoroughly(path: Path) -> Instance:
+    """As read_instance, by parsing all of the header."""
     with _translated(path), path.open("rb") as stream:
         header = dcmread(stream, stop_before_pixels=True)
-        implicit = header.file_meta.TransferSyntaxUID.is_implicit_VR
-        left = path.stat().st_size - stream.tell() - (8 if implicit else 12)  # the header of Pixel Data itself
-        return _instance(header, left)
+        syntax = header.file_meta.TransferSyntaxUID
+        left = path.stat().st_size - stream.tell() - (8 if syntax.is_implicit_VR else 12)  # header of Pixel Data itself
+        return _instance(header, _FileMeta(syntax, _association(header.file_meta)), left)
+
+
+class _Header(Protocol):
+    """What is asked of a header, be it parsed or not."""
+
+    def get(self, keyword: str, default: object = None, /) -> object: ...
+
+    def __contains__(self, keyword: str, /) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _FileMeta:
+    transfer_syntax_uid: UID
+    association: str
 
 
 @contextmanager
@@ -80,7 +122,7 @@ def _translated(path: Path) -> Iterator[None]:
         raise Broken(f"{path.name} cannot be read as DICOM ({type(error).__name__})") from error
 
 
-def _instance(header: Dataset, bytes_left: int) -> Instance:
+def _instance(header: _Header, meta: _FileMeta, bytes_left: int) -> Instance:
     uids = {keyword: str(header.get(keyword, "")) for keyword in _NAMING_KEYWORDS}
     wrong = [keyword for keyword, value in uids.items() if not is_uid(value)]
     if wrong:
@@ -94,20 +136,20 @@ def _instance(header: Dataset, bytes_left: int) -> Instance:
         frame_of_reference_uid=_text(header.get("FrameOfReferenceUID")),
         frames=tuple(_frames(header)),
         multi_frame="NumberOfFrames" in header and "PerFrameFunctionalGroupsSequence" in header,
-        association=_association(header),
+        association=meta.association,
         phantom=is_phantom(_text(header.get("QualityControlImage")), _text(header.get("PatientID"))),
-        pixels_missing=bytes_left < (needed := _native_bytes(header)) and needed > 0,
+        pixels_missing=bytes_left < (needed := _native_bytes(header, meta)) and needed > 0,
         attributes={keyword: text for keyword in _KEYWORDS if (text := _text(header.get(keyword)))},
     )
 
 
-def _frames(header: Dataset) -> Iterator[Frame]:
+def _frames(header: _Header) -> Iterator[Frame]:
     """The frames by their functional groups; where those do not describe them all, one without a place."""
     count = _count(header, "NumberOfFrames", absent=1)
-    groups = FunctionalGroups(header)
-    if not groups.count:
+    if not isinstance(header, Dataset) or "PerFrameFunctionalGroupsSequence" not in header:
         yield Frame(1, _plane(header, {}) if count == 1 else None, {})
         return
+    groups = FunctionalGroups(header)
     if groups.count != count:
         yield Frame(1, None, {})
         return
@@ -117,11 +159,16 @@ def _frames(header: Dataset) -> Iterator[Frame]:
         yield Frame(number, _plane(header, values), attributes)
 
 
-def _association(header: Dataset) -> str:
-    meta = header.file_meta
+def _association(meta: Dataset) -> str:
     if meta.get("PrivateInformationCreatorUID") != IMPLEMENTATION_CLASS_UID:
         return ""
     return bytes(meta.get("PrivateInformation") or b" ").split()[0].decode()
+
+
+def _of_quick(meta: Mapping[int, bytes]) -> str:
+    if meta.get(0x00020100, b"").rstrip(b"\0") != IMPLEMENTATION_CLASS_UID.encode():
+        return ""
+    return meta.get(0x00020102, b" ").split()[0].decode()
 
 
 def _text(value: object) -> str:
@@ -132,7 +179,7 @@ def _text(value: object) -> str:
     return str(value).strip(" \0")
 
 
-def _plane(header: Dataset, of_frame: Mapping[str, object]) -> Plane | None:
+def _plane(header: _Header, of_frame: Mapping[str, object]) -> Plane | None:
     """Where a frame lies by its own values, or by those of the header."""
     position, cosines, spacing = (
         _numbers(of_frame.get(keyword) or header.get(keyword), count)
@@ -155,20 +202,20 @@ def _numbers(value: object, count: int) -> tuple[float, ...]:
     return numbers if all(map(math.isfinite, numbers)) else ()
 
 
-def _native_bytes(header: Dataset) -> int:
+def _native_bytes(header: _Header, meta: _FileMeta) -> int:
     """What uncompressed Pixel Data must take at least; 0 where that cannot be said."""
-    if header.file_meta.TransferSyntaxUID.is_compressed:
+    if meta.transfer_syntax_uid.is_compressed:
         return 0
     samples = _count(header, "SamplesPerPixel", absent=1) * _count(header, "NumberOfFrames", absent=1)
     return _count(header, "BitsAllocated") * samples * _count(header, "Rows") * _count(header, "Columns") // 8
 
 
-def _count(header: Dataset, keyword: str, absent: int = 0) -> int:
+def _count(header: _Header, keyword: str, absent: int = 0) -> int:
     """A whole number of the header; 0 when it is none."""
     value = header.get(keyword)
     if value in (None, ""):
         return absent
     try:
-        return int(value)
+        return int(value)  # type: ignore[call-overload,no-any-return]
     except (TypeError, ValueError):
         return 0
