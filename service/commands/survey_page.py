@@ -13,7 +13,7 @@ from service.commands.survey import Found, Values
 from service.derived.picture import overlay, window_of
 from service.derived.planes import Plane
 
-_HEIGHT = 200  # pixels of a preview
+_HEIGHT = 240  # pixels of the highest preview of a stack
 _STYLE = """
 body { font: 14px/1.45 system-ui, sans-serif; margin: 2rem; background: #16191e; color: #eef0f3 }
 section { border-top: 1px solid #3a4049; padding: 1rem 0 } h2 { font-size: 1.05rem; margin: 0 0 .3rem }
@@ -78,11 +78,12 @@ def _value_rows(values: Values) -> list[tuple[str, str]]:
 def _previews(volume: Volume) -> str:
     nothing = LabelMap(volume.grid, np.zeros(volume.grid.shape, dtype=np.uint8))
     pictures = overlay(volume, nothing, (), window_of(volume))
-    return "".join(_picture(plane, Image.fromarray(picture)) for plane, picture in pictures.items())
+    scale = _HEIGHT / max(picture.shape[0] for picture in pictures.values())
+    return "".join(_picture(plane, Image.fromarray(picture), scale) for plane, picture in pictures.items())
 
 
-def _picture(plane: Plane, image: Image.Image) -> str:
-    small = image.resize((max(1, round(image.width * _HEIGHT / image.height)), _HEIGHT))
+def _picture(plane: Plane, image: Image.Image, scale: float) -> str:
+    small = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
     encoded = BytesIO()
     small.save(encoded, format="JPEG", quality=85)
     source = f"data:image/jpeg;base64,{b64encode(encoded.getvalue()).decode()}"

@@ -205,3 +205,65 @@ def test_slices_whose_orientation_alternates_a_little_are_not_taken_for_two_volu
     refusal = only_refusal(members)
     assert refusal.reason is Reason.MIXED_ORIENTATION
     assert len(refusal.instances) == 12
+
+
+@pytest.mark.parametrize(
+    ("keyword", "values"),
+    [
+        pytest.param("EchoTime", ("10", "80"), id="echoes"),
+        pytest.param("DiffusionBValue", ("0.0", "800.0"), id="b-values"),
+        pytest.param("TemporalPositionIdentifier", ("1", "2"), id="times"),
+        pytest.param("TriggerTime", ("0", "500"), id="cardiac phases"),
+        pytest.param("NominalPercentageOfCardiacPhase", ("40", "75"), id="cardiac phases of CT"),
+        pytest.param("ContrastBolusAgent", ("", "OMNIPAQUE"), id="without and with contrast"),
+        pytest.param("AcquisitionTime", ("101500", "101730"), id="contrast phases"),
+        pytest.param("ConvolutionKernel", ("B30f", "B70f"), id="kernels"),
+        pytest.param("ReconstructionDiameter", ("350", "500"), id="fields of view"),
+        pytest.param("KVP", ("80", "140"), id="dual energy"),
+        pytest.param("ImageType", ("ORIGINAL\\PRIMARY\\IP", "ORIGINAL\\PRIMARY\\OP"), id="in and opposed phase"),
+        pytest.param("InversionTime", ("150", "900"), id="inversion times"),
+    ],
+)
+def test_what_lies_at_the_same_places_is_told_apart_by_name(keyword: str, values: tuple[str, str]) -> None:
+    members = [
+        replace(each, sop_instance_uid=f"{number}.{each.sop_instance_uid}")
+        for number, value in enumerate(values)
+        for each in with_attributes(series(TEN), **{keyword: value})
+    ]
+    parts = split(members)
+    names = {part.split_by for part in parts if isinstance(part, Stack)}
+    assert names == {f"{keyword}={value or 'absent'}" for value in values}
+    assert [len(part.slices) for part in parts] == [10, 10]
+
+
+def test_images_of_two_sizes_under_one_series_are_two_stacks_named_by_their_sizes() -> None:
+    def sized(each: Instance, number: int, rows: int) -> Instance:
+        (frame,) = each.frames
+        assert frame.plane is not None
+        larger = replace(frame, plane=replace(frame.plane, rows=rows))
+        return replace(each, sop_instance_uid=f"{rows}.{number}", frames=(larger,))
+
+    members = [sized(each, number, rows) for rows in (8, 16) for number, each in enumerate(series(TEN))]
+    assert sorted(part.split_by for part in split(members) if isinstance(part, Stack)) == ["size 16 x 6", "size 8 x 6"]
+
+
+def test_what_the_header_says_of_spacing_is_compared_with_positions_and_never_used() -> None:
+    stack = only_stack(with_attributes(series(TEN), SpacingBetweenSlices="5", SliceThickness="3"))
+    assert stack.grid.spacing_mm[0] == 2.5
+    assert stack.remarks == (
+        "Spacing Between Slices says 5 mm, positions say 2.5 mm",
+        "slices 3 mm thick and 2.5 mm apart overlap",
+    )
+
+
+@pytest.mark.parametrize(
+    ("attributes", "reach_mm"),
+    [
+        pytest.param({"SpacingBetweenSlices": "4", "SliceThickness": "3"}, 4.0, id="spacing before thickness"),
+        pytest.param({"SliceThickness": "3"}, 3.0, id="thickness alone"),
+    ],
+)
+def test_a_lone_slice_reaches_as_far_as_its_header_says(attributes: dict[str, str], reach_mm: float) -> None:
+    stack = only_stack(with_attributes(series([7.0]), **attributes))
+    assert stack.grid.shape == (1, 8, 6)
+    assert stack.grid.spacing_mm.tolist() == [reach_mm, 0.5, 2.0]
