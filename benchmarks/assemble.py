@@ -40,18 +40,17 @@ class Outcome:
 
 def by_isocenter(folder: Path) -> str:
     """Headers, stacks, grid and values, as the node does it."""
-    from service.commands.survey import look, parts, volume_of
-    from service.core.entities import Refusal
+    from service.commands.survey import image_of, look, parts
+    from service.core.entities import Refusal, Stack
 
     seen = look(folder)
-    said = []
+    said: list[str] = []
     for part in parts(seen):
-        if isinstance(part, Refusal):
+        if isinstance(part, Stack):
+            image_of(seen, part)
+            said.extend((_words(len(part.slices), part.grid.plane_distance_mm), *part.remarks))
+        elif isinstance(part, Refusal):
             said.append(f"refused: {part.reason}: {part.sentence}")
-            continue
-        volume = volume_of(seen, part)
-        said.append(_words(volume.grid.shape[0], volume.grid.plane_distance_mm) if volume else "")
-        said.extend(part.remarks)
     return "; ".join(said)
 
 

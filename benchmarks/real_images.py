@@ -104,8 +104,8 @@ def rows(root: Path, folder: str) -> Iterator[str]:
     """The table's rows for one folder."""
     seen = look(root / folder, deep=False)
     candidates = list(references(root, folder))
-    for found, volume in survey(seen):
-        compared = beside(volume, candidates) if volume is not None and candidates else ""
+    for found, image in survey(seen):
+        compared = beside(image, candidates) if isinstance(image, Volume) and candidates else ""
         yield _row(found, compared)
     for reason, count in seen.unreadable.items():
         yield f"| | | {count} | left out: {reason} | | |"

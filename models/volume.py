@@ -109,6 +109,15 @@ class Volume:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Radiograph:
+    """A projection as it is shown, float32 (row, column): bright is dense, in whatever units its windows end in."""
+
+    values: NDArray[np.float32]
+    spacing_mm: tuple[float, float] | None  # between rows, between columns; None where the image does not say it
+    calibrated: bool  # the spacing is that in the patient, not that at the detector
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class LabelMap:
     """One label per voxel: uint8 (slice, row, column), 0 is background."""
 

@@ -8,7 +8,7 @@ from itertools import chain
 import structlog
 
 from service.core.completeness import Arrival, Evidence, Patience, evidence
-from service.core.entities import Instance, Reason, Refusal, Stack, StackRecord, whole
+from service.core.entities import Instance, Projection, Reason, Refusal, Stack, StackRecord, whole
 from service.core.errors import Broken, TryAgain, whereabouts
 from service.core.geometry import FEWEST_SLICES, plane_name
 from service.core.identity import instance_set
@@ -23,7 +23,9 @@ _MAY_STILL_FILL = {Reason.HOLE, Reason.IRREGULAR_SPACING, Reason.TOO_FEW_SLICES}
 
 def _may_still_fill(part: Part) -> bool:
     """True when slices may be missing, as far as positions tell."""
-    return len(part.slices) < FEWEST_SLICES if isinstance(part, Stack) else part.reason in _MAY_STILL_FILL
+    if isinstance(part, Refusal):
+        return part.reason in _MAY_STILL_FILL
+    return isinstance(part, Stack) and len(part.slices) < FEWEST_SLICES
 
 
 class ArrivingSeries:
@@ -129,7 +131,7 @@ class Assembler:
         if found is None:
             return
         for part in series.parts():
-            if isinstance(part, Stack):
+            if not isinstance(part, Refusal):
                 keep_stack(self._spool, record_of(part, series.last_at))
         rows = [_stack_row(uid, part) for part in series.parts()]
         self._ledger.close_series(_series_row(uid, series, found), rows, now)
@@ -163,15 +165,15 @@ def _by_series(names: Iterable[InstanceName]) -> dict[str, set[InstanceName]]:
     return by_series
 
 
-def record_of(stack: Stack, received_at: datetime) -> StackRecord:
-    """A stack as it is left in the spool."""
+def record_of(stack: Stack | Projection, received_at: datetime) -> StackRecord:
+    """A stack or radiograph as it is left in the spool."""
     first = stack.instances[0]
     return StackRecord(
         stack_id=stack.stack_id,
         series_instance_uid=first.series_instance_uid,
         study_instance_uid=first.study_instance_uid,
         frames=tuple(each.reference for each in stack.slices),
-        grid=stack.grid,
+        grid=stack.grid if isinstance(stack, Stack) else None,
         split_by=stack.split_by,
         modality=first.value("Modality"),
         phantom=all(instance.phantom for instance in stack.instances),
@@ -194,13 +196,26 @@ def _series_row(uid: str, series: ArrivingSeries, found: Evidence) -> SeriesRow:
 
 
 def _stack_row(uid: str, part: Part) -> StackRow:
-    if isinstance(part, Stack):
-        return StackRow(part.stack_id, uid, len(part.slices), part.split_by, describe(part), "")
-    return StackRow(part.stack_id, uid, len(part.slices), "", "", f"{part.reason}: {part.sentence}")
+    if isinstance(part, Refusal):
+        return StackRow(part.stack_id, uid, len(part.slices), "", "", f"{part.reason}: {part.sentence}")
+    return StackRow(part.stack_id, uid, len(part.slices), part.split_by, describe(part), "")
 
 
-def describe(stack: Stack) -> str:
-    """A stack's geometry in words."""
+def describe(stack: Stack | Projection) -> str:
+    """A stack's or radiograph's geometry in words."""
+    if isinstance(stack, Projection):
+        return _describe_radiograph(stack)
     size = " x ".join(str(count) for count in stack.grid.shape)
     spacing = " x ".join(f"{step:.4g}" for step in stack.grid.voxel_size_mm)
     return "; ".join((f"{plane_name(stack.grid)}, {size} voxels of {spacing} mm", *stack.remarks))
+
+
+def _describe_radiograph(image: Projection) -> str:
+    words = [f"radiograph, {image.rows} x {image.columns} pixels"]
+    if image.scale:
+        spacing = image.scale.spacing
+        words[0] += f" of {spacing.between_rows_mm:.4g} x {spacing.between_columns_mm:.4g} mm ({image.scale.source})"
+    else:
+        words.append("it does not say how large a pixel is")
+    words.extend(filter(None, (image.view and f"view {image.view}", image.laterality and f"side {image.laterality}")))
+    return "; ".join(words)

@@ -36,6 +36,8 @@ def infer(bench: Bench, job: Job) -> None:
     stack = read_stack(spool, job.stack_id)
     package = _package(bench, job)
     _refuse(why_not(package.manifest, stack, phantom_models_may_answer=bench.phantom_models_may_answer))
+    if stack.grid is None:
+        raise Unsuitable(f"{job.model} is for volumes, and this is a radiograph")
     volume = read_volume(stack_frames(spool, stack), stack.grid)
     _refuse(value_objections(package.manifest.intake, volume))
     try:

@@ -91,7 +91,8 @@ def _returned(archive: Archive, findings: Findings, spool: Spool, row: Mapping[s
     for dataset in archive.datasets():
         if dataset.SOPClassUID == SegmentationStorage and _series_of(dataset) == stack.series_instance_uid:
             return _label_map(dataset, findings, stack.frames)
-    return LabelMap(stack.grid, np.zeros(stack.grid.shape, dtype=np.uint8))
+    grid = findings.label_map.grid
+    return LabelMap(grid, np.zeros(grid.shape, dtype=np.uint8))
 
 
 def _series_of(segmentation: Dataset) -> str:
@@ -114,5 +115,5 @@ def _dice(found: LabelMap, truth: LabelMap, label: int) -> float:
 
 def _picture(spool: Spool, stack_id: str, findings: Findings) -> bytes:
     stack = read_stack(spool, stack_id)
-    volume = read_volume(stack_frames(spool, stack), stack.grid)
+    volume = read_volume(stack_frames(spool, stack), findings.label_map.grid)
     return png(sheet(volume, findings, _WINDOW.get(stack.modality, window_of(volume))))

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.volume import Grid, Volume
+from models.volume import Grid, Radiograph, Volume
 from service.assemble import describe
-from service.core.entities import FrameReference, Instance, Refusal, Slice, Stack, consensus
+from service.core.entities import FrameReference, Instance, Projection, Refusal, Slice, Stack, consensus
 from service.core.errors import Broken, IsocenterError, TryAgain
 from service.core.stacking import Part, split
 from service.edge.part10 import is_dicom, read_header, read_instance
-from service.edge.pixels import read_volume
+from service.edge.pixels import read_radiograph, read_volume
 
 _EXPECTED = ("PatientID", "FrameOfReferenceUID", "PatientPosition", "BodyPartExamined", "SeriesDescription")
 _EXPECTED_OF = {
@@ -72,7 +72,7 @@ class Folder:
     paths: Mapping[str, Path]  # by SOP Instance UID
     unreadable: Mapping[str, int]  # files by reason
 
-    def files(self, stack: Stack) -> list[tuple[Path, FrameReference]]:
+    def files(self, stack: Stack | Projection) -> list[tuple[Path, FrameReference]]:
         """The frames of a stack with the files they are in, in its order."""
         return [(self.paths[each.reference.sop_instance_uid], each.reference) for each in stack.slices]
 
@@ -107,8 +107,8 @@ def parts(folder: Folder) -> Iterator[Part]:
         yield from split(instances)
 
 
-def examine(folder: Folder, part: Part, volume: Volume | None) -> Found:
-    """What is to be said of a part, and of its voxels where they were read."""
+def examine(folder: Folder, part: Part, image: Volume | Radiograph | None) -> Found:
+    """What is to be said of a part, and of its values where they were read."""
     first = part.slices[0]
     header = read_header(folder.paths[first.instance.sop_instance_uid])
     modality = first.value("Modality")
@@ -119,27 +119,32 @@ def examine(folder: Folder, part: Part, volume: Volume | None) -> Found:
         modality=modality,
         instances=len(part.instances),
         frames=len(part.slices),
-        is_stack=isinstance(part, Stack),
+        is_stack=not isinstance(part, Refusal),
         what=f"{part.reason}: {part.sentence}" if isinstance(part, Refusal) else describe(part),
         split_by="" if isinstance(part, Refusal) else part.split_by,
-        spacing_mm=() if isinstance(part, Refusal) else _spacing(part.grid),
+        spacing_mm=_spacing(part.grid) if isinstance(part, Stack) else (),
         transfer_syntaxes=(str(header.file_meta.TransferSyntaxUID.name),),
         missing=tuple(keyword for keyword in wanted if not (header.get(keyword) or first.value(keyword))),
         disagreements=tuple(_disagreements(part.slices)),
-        values=None if volume is None else values_of(volume, modality),
+        values=None if image is None else values_of(image.values, modality),
     )
 
 
-def volume_of(folder: Folder, part: Part) -> Volume | None:
-    """The voxels of a stack; None where there is no stack. Raises as read_volume."""
-    return read_volume(folder.files(part), part.grid) if isinstance(part, Stack) else None
+def image_of(folder: Folder, part: Part) -> Volume | Radiograph | None:
+    """The values of a stack or radiograph; None where there is none. Raises as read_volume."""
+    if isinstance(part, Stack):
+        return read_volume(folder.files(part), part.grid)
+    if isinstance(part, Projection):
+        ((path, frame),) = folder.files(part)
+        return read_radiograph(path, part.scale, frame)
+    return None
 
 
-def survey(folder: Folder) -> Iterator[tuple[Found, Volume | None]]:
-    """Every part with its voxels; where those cannot be decoded, `what` says why."""
+def survey(folder: Folder) -> Iterator[tuple[Found, Volume | Radiograph | None]]:
+    """Every part with its values; where those cannot be decoded, `what` says why."""
     for part in parts(folder):
         try:
-            volume = volume_of(folder, part)
+            volume = image_of(folder, part)
         except IsocenterError as error:
             found = examine(folder, part, None)
             found.what += f"; its pixels cannot be used: {error}"
@@ -152,7 +157,7 @@ def compare(found: Sequence[Found]) -> None:
     """Mark what is unusual among the stacks of one modality: spacing or range far from their median."""
     by_modality: dict[str, list[Found]] = defaultdict(list)
     for each in found:
-        if each.is_stack:
+        if each.spacing_mm:
             by_modality[each.modality].append(each)
     for group in by_modality.values():
         for name, measure in _MEASURES.items():
@@ -185,9 +190,8 @@ def _disagreements(slices: Sequence[Slice]) -> Iterator[str]:
             yield f"{keyword}: {', '.join(value or 'absent' for value in values[:4])}"
 
 
-def values_of(volume: Volume, modality: str) -> Values:
-    """The distribution of a volume's values."""
-    values = volume.values
+def values_of(values: NDArray[np.float32], modality: str) -> Values:
+    """The distribution of an image's values, of any shape."""
     low, middle, high = (float(value) for value in np.percentile(values, (1, 50, 99)))
     minimum, maximum = float(values.min()), float(values.max())
     counts, _ = np.histogram(values, bins=_BINS, range=(low, high if high > low else low + 1))

@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from models.nifti import write_volume
-from service.commands.survey import Found, compare, look, parts, survey, volume_of
+from models.volume import Volume
+from service.commands.survey import Found, compare, image_of, look, parts, survey
 from service.commands.survey_page import Page
 from service.core.entities import Refusal, Stack
 from service.core.errors import IsocenterError
@@ -54,13 +55,16 @@ def export(path: Path, folder: Path) -> None:
         if isinstance(part, Refusal):
             typer.echo(f"{first.instance.series_instance_uid}: not written: {part.reason}: {part.sentence}")
             continue
+        if not isinstance(part, Stack):
+            typer.echo(f"{first.instance.series_instance_uid}: not written: a radiograph has no place in the patient")
+            continue
         target = folder / _file_name(part)
         try:
-            volume = volume_of(seen, part)
+            volume = image_of(seen, part)
         except IsocenterError as error:
             typer.echo(f"{first.instance.series_instance_uid}: not written: {error}")
             continue
-        if volume:
+        if isinstance(volume, Volume):
             write_volume(target, volume)
             typer.echo(f"{first.instance.series_instance_uid}: {target}")
 

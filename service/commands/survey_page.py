@@ -8,10 +8,9 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
-from models.volume import LabelMap, Volume
+from models.volume import LabelMap, Radiograph, Volume
 from service.commands.survey import Found, Values
 from service.derived.picture import overlay, window_of
-from service.derived.planes import Plane
 
 _HEIGHT = 240  # pixels of the highest preview of a stack
 _STYLE = """
@@ -30,10 +29,10 @@ class Page:
         self._previews: list[str] = []
         self._found: list[Found] = []
 
-    def add(self, found: Found, volume: Volume | None) -> None:
+    def add(self, found: Found, image: Volume | Radiograph | None) -> None:
         """One more part."""
         self._found.append(found)
-        self._previews.append("" if volume is None else _previews(volume))
+        self._previews.append("" if image is None else _previews(image))
 
     def html(self, unreadable: Mapping[str, int]) -> str:
         """The page."""
@@ -75,14 +74,22 @@ def _value_rows(values: Values) -> list[tuple[str, str]]:
     return rows
 
 
-def _previews(volume: Volume) -> str:
+def _previews(volume: Volume | Radiograph) -> str:
+    if isinstance(volume, Radiograph):
+        return _picture("radiograph", _projection(volume), _HEIGHT / volume.values.shape[0])
     nothing = LabelMap(volume.grid, np.zeros(volume.grid.shape, dtype=np.uint8))
     pictures = overlay(volume, nothing, (), window_of(volume))
     scale = _HEIGHT / max(picture.shape[0] for picture in pictures.values())
     return "".join(_picture(plane, Image.fromarray(picture), scale) for plane, picture in pictures.items())
 
 
-def _picture(plane: Plane, image: Image.Image, scale: float) -> str:
+def _projection(radiograph: Radiograph) -> Image.Image:
+    low, high = np.percentile(radiograph.values, (0.5, 99.5))
+    shade = np.clip((radiograph.values - low) / max(float(high - low), 1e-6), 0.0, 1.0) * 255.0
+    return Image.fromarray(np.rint(shade).astype(np.uint8))
+
+
+def _picture(plane: str, image: Image.Image, scale: float) -> str:
     small = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
     encoded = BytesIO()
     small.save(encoded, format="JPEG", quality=85)

@@ -111,7 +111,6 @@ class Reason(StrEnum):
     LOCALIZER = "localizer"
     NO_GEOMETRY = "no geometry"
     MOSAIC = "mosaic"
-    RADIOGRAPH = "radiograph"
     PIXELS_MISSING = "pixels missing"
     UNREADABLE = "unreadable instances"
     SEVERAL_PATIENTS = "several patients"
@@ -165,6 +164,38 @@ class Stack:
         return _stack_id(self.slices)
 
 
+@dataclass(frozen=True, slots=True)
+class ImageScale:
+    """Millimetres between the pixels of a projection, which of the spacings said so, and whether it was calibrated."""
+
+    spacing: PixelSpacing
+    source: str
+    calibrated: bool  # in the patient; else it is that of the detector or film, where everything is larger
+
+
+@dataclass(frozen=True, slots=True)
+class Projection:
+    """A radiograph: an input of its own, without a place in the patient."""
+
+    slices: tuple[Slice]
+    rows: int
+    columns: int
+    scale: ImageScale | None
+    view: str  # View Position: PA, AP, LL, ...; empty when it is not said
+    laterality: str
+    split_by: str = ""
+
+    @property
+    def instances(self) -> tuple[Instance, ...]:
+        """The image."""
+        return _instances(self.slices)
+
+    @property
+    def stack_id(self) -> str:
+        """The name of this image of this Series."""
+        return _stack_id(self.slices)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class StackRecord:
     """A stack as it lies in the spool between the stages: which frames in which order, where, and since when."""
@@ -173,7 +204,7 @@ class StackRecord:
     series_instance_uid: str
     study_instance_uid: str
     frames: tuple[FrameReference, ...]
-    grid: Grid
+    grid: Grid | None  # None: a radiograph
     split_by: str
     modality: str
     phantom: bool

@@ -37,6 +37,8 @@ class When(_Text):
     manufacturer: Patterns = ()
     contrast_agent: Patterns = ()
     image_type: Patterns = ()
+    view_position: Patterns = ()  # of a radiograph: PA, AP, LL, ...
+    laterality: Patterns = ()
     plane: Patterns = ()  # axial, coronal, sagittal, oblique
     slices: Span = Span()
     slice_spacing_mm: Span = Span()
@@ -92,11 +94,13 @@ _ATTRIBUTES = {
     "manufacturer": "Manufacturer",
     "contrast_agent": "ContrastBolusAgent",
     "image_type": "ImageType",
+    "view_position": "ViewPosition",
+    "laterality": "ImageLaterality",
 }
 
 
-def match(rule: Rule, slices: Sequence[Slice], grid: Grid) -> Match:
-    """The rule judged on the consensus of all slices of a stack and on the stack's own facts."""
+def match(rule: Rule, slices: Sequence[Slice], grid: Grid | None) -> Match:
+    """The rule judged on the consensus of all slices and on the stack's own facts; a radiograph has no grid."""
     when = rule.when
     conditions = [
         _pattern(name, getattr(when, name), consensus(slices, keyword))
@@ -104,8 +108,8 @@ def match(rule: Rule, slices: Sequence[Slice], grid: Grid) -> Match:
         if getattr(when, name)
     ]
     if when.plane:
-        conditions.append(_pattern("plane", when.plane, (plane_name(grid),)))
-    return Match(rule, (*conditions, *_spans(when, grid)))
+        conditions.append(_pattern("plane", when.plane, (plane_name(grid) if grid else "",)))
+    return Match(rule, (*conditions, *(_spans(when, grid) if grid else _without_place(when))))
 
 
 def _pattern(name: str, patterns: Patterns, values: tuple[str, ...]) -> Condition:
@@ -115,6 +119,15 @@ def _pattern(name: str, patterns: Patterns, values: tuple[str, ...]) -> Conditio
     value = values[0] if values else ""
     holds = any(re.fullmatch(translate(pattern), value, re.IGNORECASE) for pattern in patterns)
     return Condition(name, wanted, value or "absent", holds)
+
+
+def _without_place(when: When) -> list[Condition]:
+    """Conditions that only a volume can meet."""
+    spans = {name: getattr(when, name) for name in _SPANS}
+    return [Condition(name, str(span), "nothing: no volume", False) for name, span in spans.items() if span != Span()]
+
+
+_SPANS = ("slices", "slice_spacing_mm", "pixel_spacing_mm", "extent_mm")
 
 
 def _spans(when: When, grid: Grid) -> list[Condition]:

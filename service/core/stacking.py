@@ -7,9 +7,10 @@ from typing import TypeVar
 
 import numpy as np
 
-from service.core.entities import Instance, Plane, Reason, Refusal, Slice, Stack, whole
+from service.core.entities import Instance, Plane, Projection, Reason, Refusal, Slice, Stack, whole
 from service.core.errors import NotAVolume
 from service.core.geometry import ORIENTATION_TOLERANCE, SAME_POSITION_MM, arrange, heights, remarks
+from service.core.radiographs import is_radiograph, radiograph
 
 # Roots of SOP Classes that hold no image of a patient: raw data, segmentations and registrations; structured reports;
 # encapsulated documents; presentation states; radiotherapy objects.
@@ -46,13 +47,13 @@ DOUBTFUL_TURN = 0.02  # of a direction cosine, about one degree: no scanner take
 
 Located = tuple[Slice, Plane]
 Placed = tuple[Slice, Plane, float]  # with its height above the origin along the normal, in mm
-Part = Stack | Refusal
+Part = Stack | Projection | Refusal
 Member = TypeVar("Member")
 Key = TypeVar("Key", bound=Hashable)
 
 
 def split(instances: Iterable[Instance]) -> tuple[Part, ...]:
-    """Every frame of one Series in exactly one Stack or Refusal, the same whatever order they come in."""
+    """Every frame of one Series in exactly one part, the same whatever order they come in."""
     members = sorted(instances, key=lambda instance: instance.sop_instance_uid)
     mixed = _mixed(members)
     if mixed:
@@ -61,7 +62,8 @@ def split(instances: Iterable[Instance]) -> tuple[Part, ...]:
     located: list[Located] = []
     for reason, group in _grouped(chain.from_iterable(map(whole, members)), _set_aside).items():
         if reason is None:
-            located = [(each, each.plane) for each in group if each.plane]
+            located = [(each, each.plane) for each in group if each.plane and not is_radiograph(each)]
+            parts.extend(radiograph(each) for each in group if is_radiograph(each))
             continue
         parts.append(Refusal(tuple(group), reason, _SENTENCES[reason]))
     return (*parts, *_parts(located))
@@ -112,7 +114,7 @@ def _set_aside(each: Slice) -> Reason | None:
         (not {"LOCALIZER", "SCOUT"}.isdisjoint(kinds), Reason.LOCALIZER),
         ("MOSAIC" in kinds, Reason.MOSAIC),
         (instance.pixels_missing, Reason.PIXELS_MISSING),
-        (each.plane is None, Reason.NO_GEOMETRY),
+        (each.plane is None and not is_radiograph(each), Reason.NO_GEOMETRY),
     )
     return next((reason for applies, reason in checks if applies), None)
 

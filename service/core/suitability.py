@@ -12,6 +12,8 @@ def why_not(manifest: Manifest, stack: StackRecord, *, phantom_models_may_answer
 
     A model that has seen phantoms only never answers for a patient unless the site says so.
     """
+    if stack.grid is None:
+        return (f"{manifest.name} is for volumes, and this is a radiograph",)
     return (
         *_evidence_objections(manifest, stack, phantom_models_may_answer),
         *objections(manifest.intake, stack.modality, stack.grid),

@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.uid import UID
 
+from service.core import radiographs
 from service.core.entities import Frame, FrameReference, Instance, Orientation, PixelSpacing, Plane, Triple
 from service.core.errors import Broken, TryAgain
 from service.core.identity import IMPLEMENTATION_CLASS_UID, is_uid
@@ -37,9 +38,10 @@ ROUTING = (
     "SOPClassUID",
     "Manufacturer",
     "ManufacturerModelName",
+    "PatientAge",
     "PhotometricInterpretation",
 )
-_KEYWORDS = tuple(dict.fromkeys((*ROUTING, *SPLITTING, *GEOMETRY)))
+_KEYWORDS = tuple(dict.fromkeys((*ROUTING, *SPLITTING, *GEOMETRY, *radiographs.ATTRIBUTES)))
 _OF_FRAMES = (*SPLITTING, *GEOMETRY)
 _OF_ONE_IMAGE = (
     "PatientID",

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.pixels import apply_modality_lut, pixel_array
+from pydicom.pixels import apply_modality_lut, apply_voi_lut, pixel_array
 
-from models.volume import Grid, Volume
-from service.core.entities import FrameReference
+from models.volume import Grid, Radiograph, Volume
+from service.core.entities import FrameReference, ImageScale
 from service.core.errors import Broken, TryAgain, Unsuitable
 from service.edge.file_meta import digests
 from service.edge.functional_groups import FunctionalGroups
@@ -45,6 +45,24 @@ def _read_into(values: NDArray[np.float32], path: Path, wanted: Sequence[tuple[i
         if plane.shape != values.shape[1:]:
             raise Broken(f"slice {index + 1} decodes to {plane.shape}, its header says {values.shape[1:]}")
         values[index] = plane
+
+
+def read_radiograph(path: Path, scale: ImageScale | None, frame: FrameReference) -> Radiograph:
+    """A projection as it is to be shown: Modality LUT, first VOI LUT or window, MONOCHROME1 inverted (PS3.3 C.11.2).
+
+    Raises as `read_volume`.
+    """
+    with _translated(path):
+        image = _opened(path)
+        header = image if frame.number is None else FunctionalGroups(image).header_of(frame.number)
+        stored = pixel_array(image, raw=True, index=None if frame.number is None else frame.number - 1)
+        shown = np.asarray(apply_voi_lut(apply_modality_lut(stored, header), header), dtype=np.float32)
+    if header.PhotometricInterpretation == "MONOCHROME1":
+        shown = shown.max() + shown.min() - shown
+    if scale is None:
+        return Radiograph(shown, None, calibrated=False)
+    spacing = scale.spacing
+    return Radiograph(shown, (spacing.between_rows_mm, spacing.between_columns_mm), scale.calibrated)
 
 
 def read_planes(path: Path, numbers: Sequence[int | None] = (None,)) -> Iterator[NDArray[np.float32]]:

@@ -22,7 +22,7 @@ def keep_stack(spool: Spool, stack: StackRecord) -> None:
         name: getattr(stack, name) for name in StackRecord.__slots__ if name not in {"grid", "received_at", "frames"}
     }
     plain |= {
-        "grid": _plain_grid(stack.grid),
+        "grid": stack.grid and _plain_grid(stack.grid),
         "received_at": stack.received_at.isoformat(),
         "frames": [(frame.sop_instance_uid, frame.number) for frame in stack.frames],
     }
@@ -34,7 +34,7 @@ def read_stack(spool: Spool, stack_id: str) -> StackRecord:
     try:
         plain = json.loads(spool.stack(stack_id).read_bytes())
         plain |= {
-            "grid": _grid(plain["grid"]),
+            "grid": plain["grid"] and _grid(plain["grid"]),
             "received_at": datetime.fromisoformat(plain["received_at"]),
             "frames": tuple(FrameReference(uid, number) for uid, number in plain["frames"]),
         }

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from pydicom import Dataset
+from pydicom.uid import DigitalXRayImageStorageForPresentation
 
 from service import retain
 from service.assemble import Assembler
@@ -94,6 +95,7 @@ def test_the_next_stage_finds_the_instances_in_the_order_of_the_grid(
     (stack_id,) = ledger.undecided()
     stack = read_stack(spool, stack_id)
     assert list(stack.sop_instance_uids) == [image.SOPInstanceUID for image in images]
+    assert stack.grid is not None
     assert stack.grid.matches(GRID)
     assert stack.received_at == NOW
 
@@ -212,3 +214,20 @@ def test_retention_removes_what_has_ended_and_nothing_that_came_since(
     spool.remove(InstanceName(str(images[0].SeriesInstanceUID), str(factories.ct_series(GRID)[4].SOPInstanceUID)))
     retain.tick(spool, ledger, after(864000), timedelta(days=7))
     assert list(spool.arrivals()) == []
+
+
+def test_each_radiograph_becomes_an_input_of_its_own_without_a_grid(
+    spool: Spool, ledger: Ledger, assembler: Assembler
+) -> None:
+    images = factories.ct_series(GRID)[:2]
+    for image in images:
+        image.SOPClassUID, image.Modality, image.ViewPosition = DigitalXRayImageStorageForPresentation, "DX", "PA"
+        image.PixelSpacing = [0.2, 0.3]
+        del image.ImagePositionPatient
+    arrive(spool, images, "2.25.1")
+    assembler.tick(after(60))
+    records = [read_stack(spool, stack_id) for stack_id in ledger.undecided()]
+    assert [record.grid for record in records] == [None, None]
+    assert {record.frames[0].sop_instance_uid for record in records} == {image.SOPInstanceUID for image in images}
+    words = {row["geometry"] for row in ledger.stacks_of([images[0].SeriesInstanceUID])}
+    assert words == {"radiograph, 8 x 8 pixels of 0.2 x 0.3 mm (of unknown origin); view PA"}

@@ -50,6 +50,22 @@ def test_a_rule_that_does_not_hold_says_at_which_condition(when: dict[str, objec
     assert match(rule(**when), slices(INSTANCES), GRID).objection == objection
 
 
+@pytest.mark.parametrize(
+    ("when", "objection"),
+    [
+        pytest.param({"view_position": ["PA", "AP"]}, "", id="view"),
+        pytest.param({"view_position": "LL"}, "view_position is PA, not LL", id="another view"),
+        pytest.param({"plane": "axial"}, "plane is absent, not axial", id="plane"),
+        pytest.param({"slices": {"minimum": 1}}, "slices is nothing: no volume, not at least 1", id="slices"),
+    ],
+)
+def test_a_radiograph_meets_conditions_on_its_view_and_none_on_a_volume(
+    when: dict[str, object], objection: str
+) -> None:
+    image = with_attributes(INSTANCES[:1], ViewPosition="PA")
+    assert match(rule(**when), slices(image), None).objection == objection
+
+
 def test_one_instance_that_differs_is_no_consensus() -> None:
     mixed = [*INSTANCES[:2], *with_attributes(INSTANCES[2:], BodyPartExamined="KNEE")]
     found = match(rule(body_part="BRAIN"), slices(mixed), GRID)

@@ -28,7 +28,7 @@ def only_refusal(instances: list[Instance]) -> Refusal:
 
 
 def reasons(instances: list[Instance]) -> list[str]:
-    return sorted("volume" if isinstance(part, Stack) else part.reason for part in split(instances))
+    return sorted(part.reason if isinstance(part, Refusal) else "volume" for part in split(instances))
 
 
 @pytest.mark.parametrize(

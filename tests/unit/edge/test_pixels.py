@@ -8,11 +8,11 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.pixels import get_decoder
 
-from service.core.entities import FrameReference
+from service.core.entities import FrameReference, ImageScale, PixelSpacing
 from service.core.errors import Broken, Unsuitable
 from service.core.transfer_syntaxes import ACCEPTED
 from service.derived.encoding import encode
-from service.edge.pixels import read_planes, read_volume
+from service.edge.pixels import read_planes, read_radiograph, read_volume
 from service.edge.spool import Spool
 from tests import factories
 from tests.arriving import receive
@@ -132,3 +132,33 @@ def test_a_bit_that_turned_on_the_disk_is_found_before_the_pixels_are_used(tmp_p
     path.write_bytes(content)
     with pytest.raises(Broken, match="is not what was received"):
         next(read_planes(path))
+
+
+def radiograph(photometric: str) -> Dataset:
+    image = factories.ct_series(GRID)[0]
+    store(image, np.arange(30, dtype="<u2").reshape(6, 5) * 100)
+    image.RescaleSlope, image.RescaleIntercept = 1, 0
+    image.PhotometricInterpretation, image.Modality = photometric, "DX"
+    image.WindowCenter, image.WindowWidth = 1500, 1000
+    return image
+
+
+def test_a_radiograph_is_windowed_as_its_header_says(tmp_path: Path) -> None:
+    (tmp_path / "image.dcm").write_bytes(encode(radiograph("MONOCHROME2")))
+    shown = read_radiograph(tmp_path / "image.dcm", None, FrameReference("1.2.3"))
+    assert shown.spacing_mm is None
+    assert shown.values[0, 0] == shown.values[1, 4] == shown.values.min()  # 0 and 900: below the window
+    assert shown.values[4, 1] == shown.values[5, 4] == shown.values.max()  # 2100 and 2900: above it
+    assert shown.values[3, 0] > shown.values[2, 1]
+
+
+def test_monochrome1_is_turned_so_that_bright_is_dense(tmp_path: Path) -> None:
+    for name in ("MONOCHROME1", "MONOCHROME2"):
+        (tmp_path / f"{name}.dcm").write_bytes(encode(radiograph(name)))
+    scale = ImageScale(PixelSpacing(0.2, 0.3), "calibrated by geometry", calibrated=True)
+    one, two = (
+        read_radiograph(tmp_path / f"{name}.dcm", scale, FrameReference("1.2.3"))
+        for name in ("MONOCHROME1", "MONOCHROME2")
+    )
+    assert np.allclose(one.values, two.values.max() + two.values.min() - two.values)
+    assert (one.spacing_mm, one.calibrated) == ((0.2, 0.3), True)
