@@ -12,6 +12,7 @@ from models.manifest import Span
 from models.volume import Grid
 from service.core.entities import Slice, consensus
 from service.core.geometry import plane_name
+from service.core.refusals import SayWhyNot
 
 
 def _as_list(value: object) -> object:
@@ -51,6 +52,7 @@ class Rule(_Text):
     model: str
     destinations: tuple[str, ...] = Field(min_length=1)
     when: When
+    say_why_not: SayWhyNot = SayWhyNot.NONE  # where the model does not run on what the rule wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +97,23 @@ _ATTRIBUTES = {
 }
 
 
-def match(rule: Rule, slices: Sequence[Slice], grid: Grid) -> Match:
-    """The rule judged on the consensus of all slices of a stack and on the stack's own facts."""
+def match(rule: Rule, slices: Sequence[Slice], grid: Grid | None) -> Match:
+    """The rule judged on the consensus of all slices of a stack and on the stack's own facts.
+
+    Where the slices are no volume there is no grid, and conditions on geometry are not judged.
+    """
     when = rule.when
     conditions = [
         _pattern(name, getattr(when, name), consensus(slices, keyword))
         for name, keyword in _ATTRIBUTES.items()
         if getattr(when, name)
     ]
-    if when.plane:
-        conditions.append(_pattern("plane", when.plane, (plane_name(grid),)))
-    return Match(rule, (*conditions, *_spans(when, grid)))
+    return Match(rule, (*conditions, *(_geometry(when, grid) if grid else ())))
+
+
+def _geometry(when: When, grid: Grid) -> list[Condition]:
+    plane = [_pattern("plane", when.plane, (plane_name(grid),))] if when.plane else []
+    return [*plane, *_spans(when, grid)]
 
 
 def _pattern(name: str, patterns: Patterns, values: tuple[str, ...]) -> Condition:

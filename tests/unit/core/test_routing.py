@@ -50,6 +50,17 @@ def test_a_rule_that_does_not_hold_says_at_which_condition(when: dict[str, objec
     assert match(rule(**when), slices(INSTANCES), GRID).objection == objection
 
 
+@pytest.mark.parametrize(
+    ("when", "holds"),
+    [
+        pytest.param({"modality": "MR", "plane": "coronal", "slices": {"maximum": 2}}, True, id="geometry"),
+        pytest.param({"modality": "CT", "plane": "axial"}, False, id="attribute"),
+    ],
+)
+def test_without_a_grid_attributes_alone_decide(when: dict[str, object], holds: bool) -> None:
+    assert match(rule(**when), slices(INSTANCES), None).holds is holds
+
+
 def test_one_instance_that_differs_is_no_consensus() -> None:
     mixed = [*INSTANCES[:2], *with_attributes(INSTANCES[2:], BodyPartExamined="KNEE")]
     found = match(rule(body_part="BRAIN"), slices(mixed), GRID)
