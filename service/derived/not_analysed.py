@@ -14,6 +14,7 @@ from service.core.refusals import Notice
 from service.derived.finish import MANUFACTURER, SERIES_NUMBERS, finish
 from service.derived.origin import Origin
 from service.derived.page import page
+from service.derived.sources import REQUIRED_BUT_MAY_BE_EMPTY
 
 TITLE = "NOT ANALYSED"
 _SCHEME = "99ISOCENTER"  # of codes that no scheme has: what the headings of a notice mean
@@ -89,7 +90,8 @@ def build_picture(sources: Sequence[Dataset], said: Sequence[Line], notice: Noti
     picture.WindowCenter, picture.WindowWidth = 128, 256
     picture.PixelData = pixels.tobytes() + b"\0" * (pixels.size % 2)
     finished = finish(picture, sources[0], None, origin)
-    finished.PatientOrientation = ""  # a page lies nowhere in the patient
+    finished.PatientOrientation = finished.Laterality = ""  # a page lies nowhere in the patient
+    finished.pop("BodyPartExamined", None)
     return finished
 
 
@@ -101,6 +103,8 @@ def drawn(said: Sequence[Line]) -> NDArray[np.uint8]:
 def _begin(sop_class_uid: str, modality: str, notice: Notice, origin: Origin) -> Dataset:
     kind = f"{modality} not analysed"
     begun = Dataset()
+    for keyword in REQUIRED_BUT_MAY_BE_EMPTY:
+        setattr(begun, keyword, "")
     begun.SOPClassUID, begun.Modality = sop_class_uid, modality
     begun.SOPInstanceUID, begun.SeriesInstanceUID = origin.uid("instance", kind), origin.uid("series", kind)
     begun.SeriesNumber, begun.InstanceNumber = SERIES_NUMBERS[kind], 1

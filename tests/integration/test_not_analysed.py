@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
 from pydicom.uid import BasicTextSRStorage, SecondaryCaptureImageStorage
 
 from service.commands.archive import Orthanc, orthanc
@@ -39,13 +39,27 @@ class Case:
     picture: Path
 
 
-@pytest.fixture(params=[factories.ct_series, factories.mr_series], ids=["CT", "MR"])
-def case(request: pytest.FixtureRequest, tmp_path: Path) -> Case:
-    series = request.param(missing=[5])
+SERIES = {"synthetic CT": factories.ct_series, "synthetic MR": factories.mr_series}
+REAL = {
+    "MR, cropped": ("hippocampus_dicom", "Study3_PGBM-003/11_HCropVolume"),
+    "CT of a head": ("ct_philips_S21570_localizer_axial_sc", "S2010"),
+}
+
+
+@pytest.fixture(params=[*SERIES, *REAL])
+def case(request: pytest.FixtureRequest, tmp_path: Path, real_images: Callable[[str], Path]) -> Case:
+    if request.param in SERIES:
+        series = SERIES[request.param](missing=[5])
+    else:
+        name, folder = REAL[request.param]
+        files = sorted(path for path in (real_images(name) / folder).rglob("*") if path.is_file())
+        series = [image for image in map(dcmread, files) if "ImagePositionPatient" in image]
     said = not_analysed.lines(series, JOB, NOTICE, factories.ORIGIN)
     report = not_analysed.build_report(series, said, NOTICE, factories.ORIGIN)
     picture = not_analysed.build_picture(series, said, NOTICE, factories.ORIGIN)
-    images = [_write(tmp_path / f"{number}.dcm", image) for number, image in enumerate(series)]
+    images = [tmp_path / f"{number}.dcm" for number in range(len(series))]
+    for path, image in zip(images, series, strict=True):
+        image.save_as(path)
     return Case(images, _write(tmp_path / "report.dcm", report), _write(tmp_path / "picture.dcm", picture))
 
 
