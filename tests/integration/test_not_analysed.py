@@ -1,7 +1,7 @@
 """A notice before the validators of other makers, and from end to end: a hole in, one report and one picture out."""
 
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -97,8 +97,10 @@ def pacs(outside_tool: Tool, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield archive
 
 
-def run_with_hole(pacs: Orthanc, storescu: str, folder: Path, seed: str, **say: str) -> list[Dataset]:
-    """What the archive has of a series with a missing slice once the node is done with it."""
+def run_with_hole(
+    pacs: Orthanc, storescu: str, folder: Path, seed: str, kill: Sequence[str] = (), **say: str
+) -> list[Dataset]:
+    """What the archive has of a series with a missing slice once the node is done with it, some roles killed in it."""
     packages.with_weights(folder / "packages" / "tiny")
     rules: list[dict[str, Any]] = [rule("tiny", modality="CT") | say]
     settings = configure(folder / "site", pacs.port, rules, inferring={"packages": [str(folder / "packages")]})
@@ -108,6 +110,8 @@ def run_with_hole(pacs: Orthanc, storescu: str, folder: Path, seed: str, **say: 
     with running(settings) as node:
         assert node.storescu(storescu, "+sd", str(folder / "series")).returncode == 0
         until(lambda: _was_logged(node, "stack routed"), "the Series is routed")
+        for role in kill:
+            node.kill(role)
         until(lambda: all_ended(node, 1) or not say, "the notice is delivered")
         assert [row["not_analysed"][:5] for row in node.jobs()] == (["hole:"] if say else [])
     return [found for found in pacs.datasets() if found.StudyInstanceUID == series[0].StudyInstanceUID]
@@ -128,6 +132,14 @@ def test_the_archive_receives_one_report_and_one_picture_of_a_series_with_a_hole
     assert said[1] == "Computed phantom, number 1, 23 images"
     assert said[2].startswith("hole: 1 of 24 slices missing; the first gap is after slice 11, where one is expected at")
     assert {dataset.SeriesDescription for dataset in found} == {"AI not analysed: Tiny"}
+
+
+def test_the_archive_receives_them_once_though_worker_and_dispatcher_are_killed(
+    pacs: Orthanc, outside_tool: Tool, tmp_path: Path
+) -> None:
+    killed = ("worker", "dispatcher")
+    found = run_with_hole(pacs, outside_tool("storescu"), tmp_path, "killed", killed, say_why_not="both")
+    assert sorted(dataset.Modality for dataset in found) == ["OT", "SR"]
 
 
 def test_a_rule_that_does_not_say_why_not_sends_nothing(pacs: Orthanc, outside_tool: Tool, tmp_path: Path) -> None:

@@ -257,8 +257,9 @@ def test_only_series_whose_work_has_ended_may_leave_the_spool(
     assert ledger.ended_series(NOW) == []
 
 
-def test_a_series_that_is_not_routed_yet_never_leaves_the_spool(ledger: Ledger) -> None:
-    ledger.close_series(series_row(), [stack_row()], NOW)
+@pytest.mark.parametrize("reason", ["", "hole: a slice is missing"], ids=["volume", "refusal"])
+def test_a_series_that_is_not_routed_yet_never_leaves_the_spool(ledger: Ledger, reason: str) -> None:
+    ledger.close_series(series_row(), [stack_row(reason=reason)], NOW)
     assert ledger.ended_series(SOON) == []
 
 
