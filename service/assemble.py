@@ -12,10 +12,11 @@ from service.core.entities import Instance, Projection, Reason, Refusal, Stack, 
 from service.core.errors import Broken, TryAgain, whereabouts
 from service.core.geometry import FEWEST_SLICES, plane_name
 from service.core.identity import instance_set
+from service.core.refusals import RefusalRecord
 from service.core.stacking import Part, split
 from service.edge.ledger import Ledger, SeriesRow, StackRow
 from service.edge.part10 import read_instance
-from service.edge.records import keep_stack
+from service.edge.records import keep_refusal, keep_stack
 from service.edge.spool import InstanceName, Spool
 
 _MAY_STILL_FILL = {Reason.HOLE, Reason.IRREGULAR_SPACING, Reason.TOO_FEW_SLICES}
@@ -133,6 +134,8 @@ class Assembler:
         for part in series.parts():
             if not isinstance(part, Refusal):
                 keep_stack(self._spool, record_of(part, series.last_at))
+            else:
+                keep_refusal(self._spool, _refusal_record(part, series.last_at))
         rows = [_stack_row(uid, part) for part in series.parts()]
         self._ledger.close_series(_series_row(uid, series, found), rows, now)
         self._closed[uid] = instance_set(series.instances)
@@ -177,6 +180,19 @@ def record_of(stack: Stack | Projection, received_at: datetime) -> StackRecord:
         split_by=stack.split_by,
         modality=first.value("Modality"),
         phantom=all(instance.phantom for instance in stack.instances),
+        received_at=received_at,
+    )
+
+
+def _refusal_record(refusal: Refusal, received_at: datetime) -> RefusalRecord:
+    first = refusal.instances[0]
+    return RefusalRecord(
+        stack_id=refusal.stack_id,
+        series_instance_uid=first.series_instance_uid,
+        study_instance_uid=first.study_instance_uid,
+        frames=tuple(each.reference for each in refusal.slices),
+        reason=refusal.reason,
+        sentence=refusal.sentence,
         received_at=received_at,
     )
 

@@ -32,6 +32,8 @@ def infer(bench: Bench, job: Job) -> None:
     Raises Unsuitable when the model must not run on the stack, TryAgain when memory ran out, Broken when the
     package is not what the job names or a file is damaged.
     """
+    if job.notice:  # requeued: there is nothing to infer
+        return
     spool = Spool(bench.spool)
     stack = read_stack(spool, job.stack_id)
     package = _package(bench, job)

@@ -1,21 +1,23 @@
-"""Stage 3: a stack becomes jobs, or is listed with the reason why no model runs on it."""
+"""Stage 3: a stack becomes jobs, or the reason why no model runs on it is listed and, where a rule says so, told."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
 
 from models.registry import Package
-from service.core.entities import Slice, StackRecord, whole
+from service.core.entities import Slice, whole
 from service.core.errors import Broken, TryAgain, whereabouts
-from service.core.identity import job_id
-from service.core.jobs import Job, State
-from service.core.routing import Match, Rule, match
+from service.core.identity import job_id, notice_id
+from service.core.jobs import Job, State, distinct
+from service.core.refusals import CURE_OF_UNSUITED, NEVER_TOLD, Notice, RefusalRecord, SayWhyNot, cure_of
+from service.core.routing import Match, Rule, match, match_attributes
 from service.core.suitability import why_not
 from service.edge.ledger import Ledger
 from service.edge.part10 import read_instance
-from service.edge.records import path_of, read_stack
+from service.edge.records import Part, path_of, read_part
 from service.edge.spool import Spool
 
 
@@ -30,6 +32,11 @@ class Decision:
     def runs(self) -> bool:
         """True when the model is to run."""
         return self.match.holds and not self.objections
+
+    @property
+    def says_why_not(self) -> bool:
+        """True when the rule wanted the stack, its model does not run, and its destinations are to know."""
+        return self.match.holds and not self.runs and self.match.rule.say_why_not is not SayWhyNot.NONE
 
     @property
     def sentence(self) -> str:
@@ -51,15 +58,27 @@ class Router:
     packages: Mapping[str, Package]
     phantom_models_may_answer: bool = False
 
-    def decide(self, slices: Sequence[Slice], stack: StackRecord) -> tuple[Decision, ...]:
-        """Every rule's answer, in the order of rules.yaml."""
-        return tuple(Decision(match(rule, slices, stack.grid), self._objections(rule, stack)) for rule in self.rules)
+    def decide(
+        self, slices: Sequence[Slice], part: Part, declined: Mapping[str, str] | None = None
+    ) -> tuple[Decision, ...]:
+        """Every rule's answer, in the order of rules.yaml.
 
-    def _objections(self, rule: Rule, stack: StackRecord) -> tuple[str, ...]:
+        `declined` gives, by job, the reason of each model that has seen the pixels and declined.
+        """
+        return tuple(
+            Decision(_match(rule, slices, part), self._objections(rule, part, declined or {})) for rule in self.rules
+        )
+
+    def _objections(self, rule: Rule, part: Part, declined: Mapping[str, str]) -> tuple[str, ...]:
+        if isinstance(part, RefusalRecord):
+            return (part.why,)
         manifest = self.packages[rule.model].manifest
-        return why_not(manifest, stack, phantom_models_may_answer=self.phantom_models_may_answer)
+        seen = declined.get(job_id(part.stack_id, rule.model, manifest.version))
+        if seen:
+            return (seen,)
+        return why_not(manifest, part, phantom_models_may_answer=self.phantom_models_may_answer)
 
-    def job(self, rule: Rule, stack: StackRecord, now: datetime) -> Job:
+    def job(self, rule: Rule, stack: Part, now: datetime) -> Job:
         """The job of a rule on a stack; its id is the same whenever it is made."""
         version = self.packages[rule.model].manifest.version
         return Job(
@@ -76,48 +95,109 @@ class Router:
             created_at=now,
         )
 
+    def may_tell_of(self, refusal: RefusalRecord) -> bool:
+        """True when some rule may want that told."""
+        silent = all(rule.say_why_not is SayWhyNot.NONE for rule in self.rules)
+        return not silent and refusal.reason not in NEVER_TOLD
+
+    def notice(self, decision: Decision, part: Part, now: datetime) -> Job:
+        """The job that tells the destinations of a decision's rule why its model does not run."""
+        rule, why = decision.match.rule, "; ".join(decision.objections)
+        manifest = self.packages[rule.model].manifest
+        return replace(
+            self.job(rule, part, now),
+            job_id=notice_id(part.stack_id, rule.model, manifest.version, why),
+            state=State.INFERRED,
+            notice=Notice(
+                model_title=manifest.title,
+                why=why,
+                cure=cure_of(part.reason) if isinstance(part, RefusalRecord) else CURE_OF_UNSUITED,
+                say=rule.say_why_not,
+            ),
+        )
+
+
+def _match(rule: Rule, slices: Sequence[Slice], part: Part) -> Match:
+    if isinstance(part, RefusalRecord):
+        return match_attributes(rule, slices)
+    return match(rule, slices, part.grid)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A part of a Series with every rule's answer."""
+
+    part: Part
+    decisions: tuple[Decision, ...]
+
+    @property
+    def models(self) -> set[str]:
+        """Those that run."""
+        return {decision.match.rule.model for decision in self.decisions if decision.runs}
+
 
 def tick(spool: Spool, ledger: Ledger, router: Router, now: datetime) -> None:
-    """Decide for every stack that has no decision yet; one that cannot be read holds up no other."""
-    log = structlog.get_logger()
-    for stack_id, series in ledger.undecided().items():
-        try:
-            jobs = _route(spool, ledger, router, stack_id, now)
-            log.info("stack routed", series=series, stack=stack_id, jobs=jobs)
-        except TryAgain:  # its record is gone: assembling makes it again
-            ledger.reopen_series(series)
-        except Broken as error:
-            ledger.decide(stack_id, f"not routed: {error}", [])
-            log.warning("stack not routed", series=series, stack=stack_id, reason=str(error))
-        except Exception as error:  # the next tick tries again
-            log.error("stack not routed", series=series, stack=stack_id, reason=whereabouts(error))  # noqa: TRY400
+    """Decide for every part that has no decision yet; one that cannot be read holds up no other."""
+    by_series: dict[str, list[str]] = defaultdict(list)
+    for stack_id, series in (ledger.undecided() | ledger.undecided_refusals()).items():
+        by_series[series].append(stack_id)
+    for series, stack_ids in by_series.items():
+        found = [_judged(spool, ledger, router, stack_id, series) for stack_id in stack_ids]
+        judged = [each for each in found if each]
+        at_work = ledger.models_at_work(series).union(*(each.models for each in judged))
+        for each in judged:
+            notices = list(_notices(router, each, at_work, now))
+            if not notices or all(found):  # a part that is not judged yet may be the one that the model runs on
+                _decide(ledger, router, each, notices, now)
 
 
-def _route(spool: Spool, ledger: Ledger, router: Router, stack_id: str, now: datetime) -> list[str]:
-    stack = read_stack(spool, stack_id)
-    decisions = router.decide(_slices(spool, stack), stack)
-    wanted = _distinct(router.job(decision.match.rule, stack, now) for decision in decisions if decision.runs)
-    ledger.decide(stack_id, summary(decisions), wanted)
-    return [job.job_id for job in wanted]
+def _judged(spool: Spool, ledger: Ledger, router: Router, stack_id: str, series: str) -> Judged | None:
+    log = structlog.get_logger().bind(series=series, stack=stack_id)
+    try:
+        return _judge(spool, ledger, router, stack_id)
+    except TryAgain:  # its record is gone: assembling makes it again
+        ledger.reopen_series(series)
+    except Broken as error:
+        ledger.decide(stack_id, f"not routed: {error}", [])
+        log.warning("stack not routed", reason=str(error))
+    except Exception as error:  # the next tick tries again
+        log.error("stack not routed", reason=whereabouts(error))  # noqa: TRY400
+    return None
 
 
-def _slices(spool: Spool, stack: StackRecord) -> list[Slice]:
-    instances = {uid: read_instance(path_of(spool, stack, uid)) for uid in stack.sop_instance_uids}
+def _judge(spool: Spool, ledger: Ledger, router: Router, stack_id: str) -> Judged:
+    part = read_part(spool, stack_id)
+    if isinstance(part, RefusalRecord) and not router.may_tell_of(part):
+        return Judged(part, ())
+    return Judged(part, router.decide(_slices(spool, part), part, ledger.declined(stack_id)))
+
+
+def _slices(spool: Spool, part: Part) -> list[Slice]:
+    instances = {uid: read_instance(path_of(spool, part, uid)) for uid in part.sop_instance_uids}
     by_name = {each.reference: each for instance in instances.values() for each in whole(instance)}
-    return [by_name[frame] for frame in stack.frames]
+    return [by_name[frame] for frame in part.frames]
+
+
+def _notices(router: Router, judged: Judged, at_work: set[str], now: datetime) -> Iterator[Job]:
+    """Those for models that run on no other part of the Series either."""
+    for decision in judged.decisions:
+        if decision.says_why_not and decision.match.rule.model not in at_work:
+            yield router.notice(decision, judged.part, now)
+
+
+def _decide(ledger: Ledger, router: Router, judged: Judged, notices: Sequence[Job], now: datetime) -> None:
+    part = judged.part
+    runs = [router.job(decision.match.rule, part, now) for decision in judged.decisions if decision.runs]
+    wanted = distinct([*runs, *notices])
+    words = "not analysed" if isinstance(part, RefusalRecord) else summary(judged.decisions)
+    told = dict.fromkeys(destination for notice in notices for destination in notice.destinations)
+    ledger.decide(part.stack_id, f"{words}; told to {', '.join(told)}" if told else words, wanted)
+    structlog.get_logger().info(
+        "stack routed", series=part.series_instance_uid, stack=part.stack_id, jobs=[job.job_id for job in wanted]
+    )
 
 
 def summary(decisions: Sequence[Decision]) -> str:
     """What was decided, in one line: the jobs when there are any, else every rule's reason."""
     chosen = [decision for decision in decisions if decision.runs] or decisions
     return " | ".join(decision.sentence for decision in chosen) or "there are no rules"
-
-
-def _distinct(wanted: Iterable[Job]) -> list[Job]:
-    """Several rules for one model make one job, whose results go to the destinations of all of them."""
-    by_id: dict[str, Job] = {}
-    for job in wanted:
-        known = by_id.setdefault(job.job_id, job)
-        destinations = tuple(dict.fromkeys((*known.destinations, *job.destinations)))
-        by_id[job.job_id] = replace(known, destinations=destinations)
-    return list(by_id.values())

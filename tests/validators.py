@@ -12,6 +12,8 @@ KNOWN = {
     "Warning - Attribute present in one instance but not the other": "the image lacks what is Type 2: we send it empty",
     "Retired Person Name form": "the name of the patient, copied from the image as it is",
     "would be needed to build DICOMDIR": "what the image left empty, copied as it is",
+    "Unrecognized defined term <99ISOCENTER>": "a private coding scheme, identified in the object (PS3.16 8.2)",
+    "is only permitted to be empty when actually unknown": "the laterality of a page of text",
     "The VR checker does not support this Specific Character Set: ISO_IR 192": "UTF-8 is not checked, nothing is wrong",
 }
 

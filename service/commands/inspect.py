@@ -54,7 +54,11 @@ def job_rows(settings: Settings) -> Rows:
             words = f"{row['destination']}: {row['state']} after {row['tries']} tries {row['seen']}".strip()
             by_job[row["job_id"]].append(words)
         return [
-            {name: row[name] for name in _JOB_COLUMNS} | {"deliveries": sorted(set(by_job[row["job_id"]]))}
+            {name: row[name] for name in _JOB_COLUMNS}
+            | {
+                "not_analysed": row["notice"].why if row["notice"] else "",
+                "deliveries": sorted(set(by_job[row["job_id"]])),
+            }
             for row in ledger.rows(jobs)
         ]
 

@@ -34,7 +34,7 @@ def show(console: Console, settings: Settings, archive: Archive, truth: Phantom 
     spool = Spool(settings.spool)
     with opened(settings.ledger_url) as ledger:
         console.print(_series_table(ledger))
-        done = [row for row in ledger.rows(jobs) if row["state"] == State.DELIVERED]
+        done = [row for row in ledger.rows(jobs) if row["state"] == State.DELIVERED and not row["notice"]]
         for row in done:
             findings = read_findings(spool, row["job_id"])
             stages = _stage_seconds(ledger, row["job_id"]).items()
@@ -53,7 +53,7 @@ def _series_table(ledger: Ledger) -> Table:
     described = {row["series_instance_uid"]: row["description"] for row in ledger.rows(series)}
     for row in ledger.rows(stacks):
         uid = row["series_instance_uid"]
-        outcome = row["decision"] or f"not analysed: {row['reason']}"
+        outcome = f"not analysed: {row['reason']}" if row["reason"] else row["decision"]
         cells = (f"...{uid[-12:]}", described[uid], str(row["instances"]), row["geometry"] or "none", outcome)
         table.add_row(*map(escape, cells))
     return table

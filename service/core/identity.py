@@ -33,6 +33,11 @@ def job_id(stack_id: str, model: str, version: str) -> str:
     return digest((stack_id, model, version))
 
 
+def notice_id(stack_id: str, model: str, version: str, why: str) -> str:
+    """The name of the job that says why one model version did not run on one stack."""
+    return digest((stack_id, model, version, "not analysed", why))
+
+
 def derived_uid(*parts: str) -> str:
     """A UID of the 2.25 root (PS3.5 B.2) that is the same for the same parts: a PACS can never get duplicates."""
     return f"2.25.{uuid.uuid5(_NAMESPACE, '/'.join(parts)).int}"

@@ -1,10 +1,12 @@
 """The life of a job and of a delivery: closed tables of what may follow what."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from service.core.errors import Broken, NoRoom, TryAgain, Unsuitable
+from service.core.refusals import Notice, together
 
 
 class State(StrEnum):
@@ -12,7 +14,7 @@ class State(StrEnum):
 
     QUEUED = "QUEUED"  # the stack lies in the spool
     INFERRING = "INFERRING"
-    INFERRED = "INFERRED"  # findings lie in work/
+    INFERRED = "INFERRED"  # findings lie in work/, or there are none to make: the job is a notice
     REPORTING = "REPORTING"
     REPORTED = "REPORTED"  # verified objects lie in outbox/
     DELIVERED = "DELIVERED"  # every destination has every object
@@ -48,6 +50,7 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.REPORTING, Event.DECLINE): State.DECLINED,
     (State.REPORTING, Event.FAIL): State.FAILED,
     (State.REPORTED, Event.DELIVER): State.DELIVERED,
+    (State.REPORTED, Event.DECLINE): State.DECLINED,  # a notice: a late instance superseded its stack
     (State.REPORTED, Event.REQUEUE): State.QUEUED,  # its objects are gone from outbox/
     (State.FAILED, Event.REQUEUE): State.QUEUED,
     (State.DECLINED, Event.REQUEUE): State.QUEUED,
@@ -77,7 +80,7 @@ def outcome(error: Exception, attempts: int) -> Event:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One model version's work on one stack."""
+    """One model version's work on one stack, or the notice that there was none."""
 
     job_id: str
     stack_id: str
@@ -90,6 +93,23 @@ class Job:
     state: State
     attempts: int  # of the step at hand that failed
     created_at: datetime
+    notice: Notice | None = None  # None: the model is to run
+
+
+def distinct(wanted: Iterable[Job]) -> list[Job]:
+    """Several rules for one model make one job, whose results go to the destinations of all of them."""
+    by_id: dict[str, Job] = {}
+    for job in wanted:
+        known = by_id.get(job.job_id)
+        by_id[job.job_id] = _joined(known, job) if known else job
+    return list(by_id.values())
+
+
+def _joined(known: Job, job: Job) -> Job:
+    notice = known.notice
+    if notice and job.notice:
+        notice = replace(notice, say=together(notice.say, job.notice.say))
+    return replace(known, destinations=tuple(dict.fromkeys((*known.destinations, *job.destinations))), notice=notice)
 
 
 class DeliveryState(StrEnum):

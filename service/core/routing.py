@@ -12,6 +12,7 @@ from models.manifest import Span
 from models.volume import Grid
 from service.core.entities import Slice, consensus
 from service.core.geometry import plane_name
+from service.core.refusals import SayWhyNot
 
 
 def _as_list(value: object) -> object:
@@ -53,6 +54,7 @@ class Rule(_Text):
     model: str
     destinations: tuple[str, ...] = Field(min_length=1)
     when: When
+    say_why_not: SayWhyNot = SayWhyNot.NONE  # where the model does not run on what the rule wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,15 +103,23 @@ _ATTRIBUTES = {
 
 def match(rule: Rule, slices: Sequence[Slice], grid: Grid | None) -> Match:
     """The rule judged on the consensus of all slices and on the stack's own facts; a radiograph has no grid."""
+    return Match(rule, (*match_attributes(rule, slices).conditions, *_geometry(rule.when, grid)))
+
+
+def match_attributes(rule: Rule, slices: Sequence[Slice]) -> Match:
+    """The rule judged on the consensus of all slices alone, for what has no geometry to judge."""
     when = rule.when
     conditions = [
         _pattern(name, getattr(when, name), consensus(slices, keyword))
         for name, keyword in _ATTRIBUTES.items()
         if getattr(when, name)
     ]
-    if when.plane:
-        conditions.append(_pattern("plane", when.plane, (plane_name(grid) if grid else "",)))
-    return Match(rule, (*conditions, *(_spans(when, grid) if grid else _without_place(when))))
+    return Match(rule, tuple(conditions))
+
+
+def _geometry(when: When, grid: Grid | None) -> list[Condition]:
+    plane = [_pattern("plane", when.plane, (plane_name(grid) if grid else "",))] if when.plane else []
+    return [*plane, *(_spans(when, grid) if grid else _without_place(when))]
 
 
 def _pattern(name: str, patterns: Patterns, values: tuple[str, ...]) -> Condition:

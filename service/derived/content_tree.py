@@ -1,4 +1,4 @@
-"""The content tree of a TID 1500 report, read with no help from the library that wrote it."""
+"""The content tree of a report, read with no help from the library that wrote it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -52,6 +52,15 @@ def evidence(report: Dataset) -> set[str]:
         for series in study.ReferencedSeriesSequence
         for instance in series.ReferencedSOPSequence
     }
+
+
+def contained(report: Dataset, value_type: str, keyword: str) -> list[str]:
+    """The values of the items of one type that the report contains at its top, in their order."""
+    return [
+        str(item.get(keyword))
+        for item in report.get("ContentSequence", [])
+        if (item.RelationshipType, item.ValueType) == ("CONTAINS", value_type)
+    ]
 
 
 def _group(item: Dataset) -> Group:

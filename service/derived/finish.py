@@ -16,7 +16,12 @@ from service.derived.origin import Origin
 from service.derived.standard import patient_and_study_attributes
 
 MANUFACTURER = "Isocenter"
-SERIES_NUMBERS = {"SEG": 9001, "SR": 9002}  # far above those of scanners: results sort behind the images
+SERIES_NUMBERS = {
+    "SEG": 9001,
+    "SR": 9002,
+    "SR not analysed": 9003,
+    "OT not analysed": 9004,
+}  # far above those of scanners: results sort behind the images
 
 _ZONE = re.compile(r"[+-]\d{4}")
 
@@ -33,10 +38,14 @@ _EQUIPMENT_ATTRIBUTES = (
 )
 
 
-def finish(dataset: Dataset, source: Dataset, algorithm: Algorithm, origin: Origin) -> Dataset:
-    """The object, complete: identity from the source image, equipment, series, times and File Meta Information."""
+def finish(dataset: Dataset, source: Dataset, algorithm: Algorithm | None, origin: Origin) -> Dataset:
+    """The object, complete: identity from the source image, equipment, series, times and File Meta Information.
+
+    `algorithm` is None where none has run; the builder has then described the series.
+    """
     _copy_identity(dataset, source)
-    _describe_series(dataset, algorithm)
+    if algorithm is not None:
+        _describe_series(dataset, algorithm)
     _describe_equipment(dataset, source, algorithm, origin)
     _stamp(dataset, _in_zone_of(source, origin.made_at))
     _name_dimensions(dataset, origin)
@@ -76,16 +85,16 @@ def _describe_series(dataset: Dataset, algorithm: Algorithm) -> None:
     dataset.SeriesDescription = f"AI {algorithm.name} {algorithm.version}"[:64]
 
 
-def _describe_equipment(dataset: Dataset, source: Dataset, algorithm: Algorithm, origin: Origin) -> None:
+def _describe_equipment(dataset: Dataset, source: Dataset, algorithm: Algorithm | None, origin: Origin) -> None:
     dataset.Manufacturer = MANUFACTURER
     dataset.ManufacturerModelName = MANUFACTURER
     dataset.SoftwareVersions = origin.software_version
-    dataset.DeviceSerialNumber = algorithm.weights_sha256[:16]
-    dataset.ContributingEquipmentSequence = [
-        *_acquisition(source),
-        _algorithm(algorithm),
-        _library(),
-    ]
+    contributors = _acquisition(source)
+    if algorithm is not None:
+        dataset.DeviceSerialNumber = algorithm.weights_sha256[:16]
+        contributors += [_algorithm(algorithm), _library()]
+    if contributors:
+        dataset.ContributingEquipmentSequence = contributors
 
 
 def _acquisition(source: Dataset) -> list[Dataset]:

@@ -4,8 +4,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom import Dataset
-from pydicom.uid import Comprehensive3DSRStorage, ExplicitVRLittleEndian, SegmentationStorage
+from pydicom.uid import (
+    BasicTextSRStorage,
+    Comprehensive3DSRStorage,
+    ExplicitVRLittleEndian,
+    SecondaryCaptureImageStorage,
+    SegmentationStorage,
+)
 
 from models.findings import Findings, SegmentVolume
 from service.core.errors import Unproven
@@ -55,6 +62,27 @@ def prove_report(encoded: bytes, segmentation: bytes | None, sources: Sequence[D
     instances = {dataset.SOPInstanceUID for dataset in (*sources, *([] if drawn is None else [drawn]))}
     same("evidence", content_tree.evidence(report), instances)
     _prove_groups(content_tree.groups(report), _expected_groups(drawn, sources, findings), findings)
+
+
+def prove_notice_report(encoded: bytes, sources: Sequence[Dataset], texts: Sequence[str]) -> None:
+    """Raise Unproven unless the report says these texts, in this order, of the first source's Series."""
+    report = _read(encoded, BasicTextSRStorage)
+    prove_identity(report, sources)
+    prove_required_attributes(report)
+    same("evidence", content_tree.evidence(report), {sources[0].SOPInstanceUID})
+    same("texts", content_tree.contained(report, "TEXT", "TextValue"), list(texts))
+    same("series", content_tree.contained(report, "UIDREF", "UID"), [sources[0].SeriesInstanceUID])
+
+
+def prove_notice_picture(encoded: bytes, sources: Sequence[Dataset], drawn: NDArray[np.uint8]) -> None:
+    """Raise Unproven unless the picture shows the page that was drawn, (row, column)."""
+    picture = _read(encoded, SecondaryCaptureImageStorage)
+    prove_identity(picture, sources)
+    prove_required_attributes(picture)
+    same("source image", picture.ReferencedImageSequence[0].ReferencedSOPInstanceUID, sources[0].SOPInstanceUID)
+    same("shape", (picture.BitsAllocated, picture.Rows, picture.Columns), (8, *drawn.shape))
+    wrong = int(np.count_nonzero(np.frombuffer(picture.PixelData, np.uint8)[: drawn.size] != drawn.ravel()))
+    same("pixels that differ from the page", wrong, 0)
 
 
 def _read(encoded: bytes, sop_class_uid: str) -> Dataset:

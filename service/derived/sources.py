@@ -30,7 +30,7 @@ _REFERENCE = (
     "PixelSpacing",
 )
 _FRAME_NUMBER = "ReferencedFrameNumber"  # of a source that is a frame of a multi-frame instance
-_EMPTY = (
+REQUIRED_BUT_MAY_BE_EMPTY = (  # of Patient and General Study: Type 2
     "PatientName",
     "PatientID",
     "PatientBirthDate",
@@ -40,7 +40,6 @@ _EMPTY = (
     "StudyTime",
     "AccessionNumber",
     "ReferringPhysicianName",
-    "PositionReferenceIndicator",
 )
 _COMPRESSION = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
 
@@ -122,7 +121,7 @@ def _lean(source: Dataset, first: Dataset, spacing_mm: float) -> Dataset:
     copy = Dataset()
     for keyword in _REFERENCE:
         setattr(copy, keyword, source[keyword].value)  # an element that is shared would change the source too
-    for keyword in _EMPTY:
+    for keyword in (*REQUIRED_BUT_MAY_BE_EMPTY, "PositionReferenceIndicator"):
         setattr(copy, keyword, "")
     copy.ImageOrientationPatient = first.ImageOrientationPatient
     copy.SliceThickness = source.get("SliceThickness") or round(spacing_mm, 6)

@@ -20,6 +20,7 @@ from service.edge.questions import STANDS, Questions, Standing
 from service.edge.tables import deliveries, events, jobs, series, stacks
 
 _SUPERSEDED = "a later arrival changed the stack: a new job has it"
+_UNSENT = deliveries.c.state.in_([DeliveryState.WAITING, DeliveryState.DEAD])
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +88,11 @@ class Ledger(Questions):
         old = sql.select(stacks.c.stack_id).where(
             stacks.c.series_instance_uid == series_instance_uid, stacks.c.standing == Standing.SUPERSEDED
         )
-        resting = sql.select(jobs).where(jobs.c.stack_id.in_(old), jobs.c.state.in_([State.QUEUED, State.INFERRED]))
-        for row in connection.execute(resting).all():
+        unsent = sql.and_(jobs.c.notice.is_not(None), jobs.c.state == State.REPORTED)
+        resting = sql.or_(jobs.c.state.in_([State.QUEUED, State.INFERRED]), unsent)
+        for row in connection.execute(sql.select(jobs).where(jobs.c.stack_id.in_(old), resting)).all():
             _step(connection, row, Event.DECLINE, now, reason=_SUPERSEDED)
+            connection.execute(deliveries.delete().where(deliveries.c.job_id == row.job_id, _UNSENT))
 
     def forget_files(self, series_instance_uid: str) -> None:
         """Record that a Series has left the spool: nothing of it is routed again."""
@@ -109,14 +112,15 @@ class Ledger(Questions):
             connection.execute(stacks.update().where(STANDS).values(decision=""))
 
     def decide(self, stack_id: str, decision: str, wanted: Sequence[Job]) -> None:
-        """Record routing's decision, and queue the jobs that are not there yet."""
+        """Record routing's decision, and take in the jobs that are not there yet."""
         with self._engine.begin() as connection:
             connection.execute(stacks.update().where(stacks.c.stack_id == stack_id).values(decision=decision))
             for job in wanted:
                 known = connection.execute(sql.select(jobs.c.state).where(jobs.c.job_id == job.job_id)).scalar()
                 if known is None:
                     connection.execute(jobs.insert().values(_job_values(job)))
-                    _note(connection, job.created_at, job.job_id, "QUEUE", f"rule {job.rule}")
+                    said = f", not analysed because {job.notice.why}" if job.notice else ""
+                    _note(connection, job.created_at, job.job_id, "QUEUE", f"rule {job.rule}{said}")
 
     def claim(self, state: State, worker: str, now: datetime, until: datetime) -> Job | None:
         """The oldest due job in `state`, started and leased to `worker`; None when there is none."""
@@ -168,6 +172,8 @@ class Ledger(Questions):
         standing = sql.select(stacks.c.standing).where(stacks.c.stack_id == job.stack_id)
         if event is Event.DONE and connection.execute(standing).scalar() == Standing.SUPERSEDED:
             return _step(connection, row, Event.DECLINE, now, reason=_SUPERSEDED)
+        if event is Event.DECLINE:  # routing says why not, where a rule wants that
+            connection.execute(stacks.update().where(stacks.c.stack_id == job.stack_id).values(decision=""))
         return _step(connection, row, event, now, reason=reason)
 
     def expire_leases(self, now: datetime) -> list[str]:

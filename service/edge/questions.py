@@ -57,7 +57,6 @@ class Questions:
         open_ = sql.exists().where(
             any_stack.c.series_instance_uid == series.c.series_instance_uid,
             any_stack.c.standing == Standing.STANDS,
-            any_stack.c.reason == "",
             any_stack.c.decision == "",
         )
         old = sql.select(series.c.series_instance_uid, series.c.instance_set).where(
@@ -73,19 +72,35 @@ class Questions:
 
     def volumes(self) -> dict[str, str]:
         """Stack id -> Series Instance UID of every stack that is a volume and still stands."""
-        return self._volumes(sql.true())
+        return self._standing(stacks.c.reason == "")
 
     def undecided(self) -> dict[str, str]:
         """The volumes that routing has not seen, as in `volumes`."""
-        return self._volumes(stacks.c.decision == "")
+        return self._standing(stacks.c.reason == "", stacks.c.decision == "")
 
-    def _volumes(self, condition: sql.ColumnElement[bool]) -> dict[str, str]:
-        wanted = sql.select(stacks.c.stack_id, stacks.c.series_instance_uid).where(
-            stacks.c.reason == "", STANDS, condition
-        )
+    def undecided_refusals(self) -> dict[str, str]:
+        """The parts that are no volume and that routing has not seen, as in `volumes`."""
+        return self._standing(stacks.c.reason != "", stacks.c.decision == "")
+
+    def _standing(self, *conditions: sql.ColumnElement[bool]) -> dict[str, str]:
+        wanted = sql.select(stacks.c.stack_id, stacks.c.series_instance_uid).where(STANDS, *conditions)
         with self._engine.begin() as connection:
             rows = connection.execute(wanted)
             return {row.stack_id: row.series_instance_uid for row in rows}
+
+    def declined(self, stack_id: str) -> dict[str, str]:
+        """Job id -> reason of the jobs whose model declined the stack."""
+        theirs = (jobs.c.stack_id == stack_id, jobs.c.state == State.DECLINED, jobs.c.notice.is_(None))
+        rows = self._plain(sql.select(jobs.c.job_id, jobs.c.reason).where(*theirs))
+        return {row["job_id"]: row["reason"] for row in rows}
+
+    def models_at_work(self, series_instance_uid: str) -> set[str]:
+        """The models that run, ran or will run on a stack that the Series consists of."""
+        mine = (jobs.c.series_instance_uid == series_instance_uid, STANDS)
+        runs = (jobs.c.state != State.DECLINED, jobs.c.notice.is_(None))
+        both = jobs.join(stacks, jobs.c.stack_id == stacks.c.stack_id)
+        rows = self._plain(sql.select(jobs.c.model).select_from(both).where(*mine, *runs))
+        return {row["model"] for row in rows}
 
     def has_reopened(self) -> bool:
         """True while a Series waits to be assembled again."""

@@ -11,9 +11,12 @@ import numpy as np
 from models.findings import Algorithm, Findings, SegmentVolume
 from models.manifest import Label
 from models.volume import Grid, LabelMap
-from service.core.entities import FrameReference, StackRecord
-from service.core.errors import TryAgain
+from service.core.entities import FrameReference, Reason, StackRecord
+from service.core.errors import Broken, TryAgain
+from service.core.refusals import RefusalRecord
 from service.edge.spool import InstanceName, Spool
+
+Part = StackRecord | RefusalRecord
 
 
 def keep_stack(spool: Spool, stack: StackRecord) -> None:
@@ -29,16 +32,34 @@ def keep_stack(spool: Spool, stack: StackRecord) -> None:
     spool.place(spool.stack(stack.stack_id), json.dumps(plain, indent=1).encode())
 
 
+def keep_refusal(spool: Spool, refusal: RefusalRecord) -> None:
+    """Leave the record of a refusal in stacks/."""
+    plain = {name: getattr(refusal, name) for name in RefusalRecord.__slots__} | {
+        "received_at": refusal.received_at.isoformat(),
+        "frames": [(frame.sop_instance_uid, frame.number) for frame in refusal.frames],
+    }
+    spool.place(spool.stack(refusal.stack_id), json.dumps(plain, indent=1).encode())
+
+
 def read_stack(spool: Spool, stack_id: str) -> StackRecord:
     """A stack's record. Raises TryAgain when it is not there: assembling makes it again."""
+    part = read_part(spool, stack_id)
+    if isinstance(part, RefusalRecord):
+        raise Broken(f"stacks/{stack_id}.json is no volume: {part.why}")
+    return part
+
+
+def read_part(spool: Spool, stack_id: str) -> Part:
+    """The record of a stack or of a refusal. Raises TryAgain as `read_stack`."""
     try:
         plain = json.loads(spool.stack(stack_id).read_bytes())
         plain |= {
-            "grid": plain["grid"] and _grid(plain["grid"]),
             "received_at": datetime.fromisoformat(plain["received_at"]),
             "frames": tuple(FrameReference(uid, number) for uid, number in plain["frames"]),
         }
-        return StackRecord(**plain)
+        if "reason" in plain:
+            return RefusalRecord(**plain | {"reason": Reason(plain["reason"])})
+        return StackRecord(**plain | {"grid": plain["grid"] and _grid(plain["grid"])})
     except (OSError, KeyError, TypeError, ValueError) as error:
         words = f"stacks/{stack_id}.json is gone or not ours ({type(error).__name__})"
         raise TryAgain(f"{words}; it is made again from incoming/") from error
@@ -49,9 +70,9 @@ def stack_frames(spool: Spool, stack: StackRecord) -> list[tuple[Path, FrameRefe
     return [(path_of(spool, stack, frame.sop_instance_uid), frame) for frame in stack.frames]
 
 
-def path_of(spool: Spool, stack: StackRecord, sop_instance_uid: str) -> Path:
-    """The file of one of the stack's instances."""
-    return spool.incoming(InstanceName(stack.series_instance_uid, sop_instance_uid))
+def path_of(spool: Spool, part: Part, sop_instance_uid: str) -> Path:
+    """The file of one of the part's instances."""
+    return spool.incoming(InstanceName(part.series_instance_uid, sop_instance_uid))
 
 
 def keep_findings(spool: Spool, job_id: str, findings: Findings) -> None:

@@ -4,7 +4,7 @@ tmp/           half-written; may be emptied while the node is stopped
 incoming/      received instances, <series>_<sop>.dcm; the truth: never delete what is not yet analysed
 held/          set aside for a person: same UID with other bytes, unreadable files
 associations/  how each association that brought instances ended
-stacks/        which instances form a stack, and where it lies; remade from incoming/
+stacks/        which instances form a stack, and where it lies, or why they form none; remade from incoming/
 work/          findings by job; remade from incoming/
 outbox/        verified objects by job, until every destination has them
 """

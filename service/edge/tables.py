@@ -1,9 +1,13 @@
 """The ledger's tables: decisions, never bytes."""
 
+import json
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 from sqlalchemy import Column, Dialect, ForeignKey, Index, Integer, MetaData, String, Table, Text, UniqueConstraint
 from sqlalchemy.types import TypeDecorator
+
+from service.core.refusals import Notice, SayWhyNot
 
 
 class Moment(TypeDecorator[datetime]):
@@ -23,6 +27,22 @@ class Moment(TypeDecorator[datetime]):
     def process_result_value(self, value: str | None, dialect: Dialect) -> datetime | None:
         """From text."""
         return datetime.fromisoformat(value) if value else None
+
+
+class NoticeText(TypeDecorator[Notice]):
+    """A notice as JSON."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Notice | None, dialect: Dialect) -> str | None:
+        """To text."""
+        return json.dumps(asdict(value)) if value else None
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Notice | None:
+        """From text."""
+        plain = json.loads(value) if value else None
+        return Notice(**plain | {"say": SayWhyNot(plain["say"])}) if plain else None
 
 
 metadata = MetaData()
@@ -74,6 +94,7 @@ jobs = Table(
     Column("lease_until", Moment, nullable=True),
     Column("created_at", Moment, nullable=False),
     Column("changed_at", Moment, nullable=False),
+    Column("notice", NoticeText, nullable=True),  # why the model did not run; none: it is to run
     Index("jobs_by_state", "state", "next_at"),
 )
 

@@ -208,6 +208,8 @@ def test_retention_removes_what_has_ended_and_nothing_that_came_since(
     images = factories.ct_series(GRID, missing=[4])
     arrive(spool, images, "2.25.1")
     assembler.tick(after(60))
+    (refusal,) = ledger.undecided_refusals()
+    ledger.decide(refusal, "not analysed", [])
     arrive(spool, factories.ct_series(GRID)[4:5], "2.25.2")
     retain.tick(spool, ledger, after(864000), timedelta(days=7))
     assert len(list(spool.arrivals())) == 8

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from models.volume import Grid
-from service.core.routing import Rule, match
+from service.core.routing import Rule, match, match_attributes
 from tests.instances import series, slices, with_attributes
 
 INSTANCES = with_attributes(
@@ -64,6 +64,17 @@ def test_a_radiograph_meets_conditions_on_its_view_and_none_on_a_volume(
 ) -> None:
     image = with_attributes(INSTANCES[:1], ViewPosition="PA")
     assert match(rule(**when), slices(image), None).objection == objection
+
+
+@pytest.mark.parametrize(
+    ("when", "holds"),
+    [
+        pytest.param({"modality": "MR", "plane": "coronal", "slices": {"maximum": 2}}, True, id="geometry"),
+        pytest.param({"modality": "CT", "plane": "axial"}, False, id="attribute"),
+    ],
+)
+def test_where_there_is_no_geometry_attributes_alone_decide(when: dict[str, object], holds: bool) -> None:
+    assert match_attributes(rule(**when), slices(INSTANCES)).holds is holds
 
 
 def test_one_instance_that_differs_is_no_consensus() -> None:

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from sqlalchemy import create_engine
 
 from service.core.errors import Broken, TryAgain
 from service.core.jobs import MOST_LAPSES, DeliveryState, Event, Job, State, Verdict, judge
+from service.core.refusals import Notice, SayWhyNot
 from service.edge.ledger import Ledger, SeriesRow, StackRow, opened
 from service.edge.questions import EndedSeries
 from service.edge.tables import deliveries, events, jobs, metadata, stacks
@@ -41,6 +43,13 @@ def stack_row(stack_id: str = "stack", uid: str = "1.2.3", reason: str = "") -> 
 
 def a_job(job_id: str = "job", stack_id: str = "stack", destinations: tuple[str, ...] = ("pacs",)) -> Job:
     return Job(job_id, stack_id, "1.2.3", "1.2", "liver", "1.0.0", "rule", destinations, State.QUEUED, 0, NOW)
+
+
+NOTICE = Notice("Liver", "hole: a slice is missing", "send it again", SayWhyNot.BOTH)
+
+
+def a_notice() -> Job:
+    return replace(a_job(), state=State.INFERRED, notice=NOTICE)
 
 
 def queue(ledger: Ledger, job: Job) -> None:
@@ -88,9 +97,10 @@ def test_a_job_is_queued_once_however_often_its_stack_is_routed(ledger: Ledger) 
     assert len(ledger.rows(jobs)) == 1
 
 
-def test_a_refused_stack_is_never_routed(ledger: Ledger) -> None:
+def test_a_refused_stack_is_never_routed_as_a_volume(ledger: Ledger) -> None:
     ledger.close_series(series_row(), [stack_row(reason="hole: one slice missing")], NOW)
     assert ledger.undecided() == {}
+    assert ledger.undecided_refusals() == {"stack": "1.2.3"}
 
 
 def test_a_job_is_claimed_by_one_worker(ledger: Ledger) -> None:
@@ -144,6 +154,36 @@ def test_a_late_instance_supersedes_the_stack_and_declines_what_waits(ledger: Le
     }
     assert state_of(ledger) == State.DECLINED
     assert ledger.undecided() == {"new stack": "1.2.3"}
+
+
+def test_a_stack_that_its_model_declined_is_routed_again_to_say_why_not(ledger: Ledger) -> None:
+    queue(ledger, a_job())
+    assert ledger.models_at_work("1.2.3") == {"liver"}
+    ledger.settle(start(ledger), "w", Event.DECLINE, NOW, "a knee")
+    assert ledger.undecided() == {"stack": "1.2.3"}
+    assert ledger.declined("stack") == {"job": "a knee"}
+    assert ledger.models_at_work("1.2.3") == set()
+
+
+def test_a_notice_survives_the_ledger_and_is_no_model_at_work(ledger: Ledger) -> None:
+    queue(ledger, a_notice())
+    assert start(ledger, state=State.INFERRED).notice == NOTICE
+    assert ledger.models_at_work("1.2.3") == set()
+
+
+def test_a_notice_that_is_not_sent_yet_is_withdrawn_when_a_late_instance_comes(ledger: Ledger) -> None:
+    queue(ledger, a_notice())
+    ledger.report(start(ledger, state=State.INFERRED), "w", ["1.1"], NOW)
+    ledger.close_series(series_row("larger set"), [stack_row("new stack")], NOW)
+    assert state_of(ledger) == State.DECLINED
+    assert ledger.start_deliveries("pacs", NOW, SOON, 10) == []
+
+
+def test_a_result_that_is_not_sent_yet_is_sent_though_a_late_instance_comes(ledger: Ledger) -> None:
+    reported(ledger, a_job(), "1.1")
+    ledger.close_series(series_row("larger set"), [stack_row("new stack")], NOW)
+    assert state_of(ledger) == State.REPORTED
+    assert len(ledger.start_deliveries("pacs", NOW, SOON, 10)) == 1
 
 
 def test_a_closed_series_is_remembered_with_its_instances(ledger: Ledger) -> None:
@@ -211,12 +251,15 @@ def test_only_series_whose_work_has_ended_may_leave_the_spool(
     queue(ledger, a_job())
     assert ledger.ended_series(SOON) == []
     ledger.settle(start(ledger), "w", ending, NOW, "reason")
+    assert ledger.ended_series(SOON) == []
+    ledger.decide("stack", "rule: reason", [])
     assert ledger.ended_series(SOON) == expected
     assert ledger.ended_series(NOW) == []
 
 
-def test_a_series_that_is_not_routed_yet_never_leaves_the_spool(ledger: Ledger) -> None:
-    ledger.close_series(series_row(), [stack_row()], NOW)
+@pytest.mark.parametrize("reason", ["", "hole: a slice is missing"], ids=["volume", "refusal"])
+def test_a_series_that_is_not_routed_yet_never_leaves_the_spool(ledger: Ledger, reason: str) -> None:
+    ledger.close_series(series_row(), [stack_row(reason=reason)], NOW)
     assert ledger.ended_series(SOON) == []
 
 
