@@ -14,6 +14,7 @@ from pydicom.multival import MultiValue
 
 from service.core.entities import Frame, FrameReference, Instance, Orientation, PixelSpacing, Plane, Triple
 from service.core.errors import Broken, TryAgain
+from service.core.expectation import HINTS
 from service.core.identity import IMPLEMENTATION_CLASS_UID, is_uid
 from service.core.phantoms import is_phantom
 from service.core.stacking import GEOMETRY, SPLITTING
@@ -36,7 +37,7 @@ ROUTING = (
     "ManufacturerModelName",
     "PhotometricInterpretation",
 )
-_KEYWORDS = tuple(dict.fromkeys((*ROUTING, *SPLITTING, *GEOMETRY)))
+_KEYWORDS = tuple(dict.fromkeys((*ROUTING, *SPLITTING, *GEOMETRY, *HINTS)))
 _OF_FRAMES = (*SPLITTING, *GEOMETRY)
 
 
@@ -95,6 +96,7 @@ def _instance(header: Dataset, bytes_left: int) -> Instance:
         frames=tuple(_frames(header)),
         multi_frame="NumberOfFrames" in header and "PerFrameFunctionalGroupsSequence" in header,
         association=_association(header),
+        calling_ae_title=_calling_ae_title(header),
         phantom=is_phantom(_text(header.get("QualityControlImage")), _text(header.get("PatientID"))),
         pixels_missing=bytes_left < _native_bytes(header),
         attributes={keyword: text for keyword in _KEYWORDS if (text := _text(header.get(keyword)))},
@@ -118,10 +120,18 @@ def _frames(header: Dataset) -> Iterator[Frame]:
 
 
 def _association(header: Dataset) -> str:
-    meta = header.file_meta
-    if meta.get("PrivateInformationCreatorUID") != IMPLEMENTATION_CLASS_UID:
+    if not _was_received(header):
         return ""
-    return bytes(meta.get("PrivateInformation") or b" ").split()[0].decode()
+    return bytes(header.file_meta.get("PrivateInformation") or b" ").split()[0].decode()
+
+
+def _calling_ae_title(header: Dataset) -> str:
+    return _text(header.file_meta.get("SourceApplicationEntityTitle")) if _was_received(header) else ""
+
+
+def _was_received(header: Dataset) -> bool:
+    """True when the File Meta Information is ours."""
+    return bool(header.file_meta.get("PrivateInformationCreatorUID") == IMPLEMENTATION_CLASS_UID)
 
 
 def _text(value: object) -> str:
