@@ -40,6 +40,10 @@ ROUTING = (
 _KEYWORDS = tuple(dict.fromkeys((*ROUTING, *SPLITTING, *GEOMETRY, *HINTS)))
 _OF_FRAMES = (*SPLITTING, *GEOMETRY)
 
+Version = tuple[str, int, int, int]  # path, inode, size and time of change
+_MOST_RECENT = 4096
+_recent: dict[Version, Instance] = {}
+
 
 def is_dicom(path: Path) -> bool:
     """True when the file has the preamble and prefix of PS3.10 7.1."""
@@ -61,11 +65,30 @@ def read_frame_headers(files: Sequence[tuple[Path, FrameReference]]) -> list[Dat
 
 
 def read_instance(path: Path) -> Instance:
-    """The facts of a file that assembling and routing need. Raises Broken when it has not even its UIDs."""
-    with _translated(path), path.open("rb") as stream:
+    """The facts of a file that assembling and routing need. Raises Broken when it has not even its UIDs.
+
+    Routing needs those that assembling just read: a file that is still the same is not parsed again.
+    """
+    with _translated(path):
+        status = path.stat()
+        version = (str(path), status.st_ino, status.st_size, status.st_mtime_ns)
+        known = _recent.get(version) or _parsed(path, status.st_size)
+        _remember(version, known)
+        return known
+
+
+def _remember(version: Version, instance: Instance) -> None:
+    if len(instance.frames) == 1:  # the facts of many frames are large
+        _recent[version] = instance
+    if len(_recent) > _MOST_RECENT:
+        _recent.pop(next(iter(_recent)), None)
+
+
+def _parsed(path: Path, size: int) -> Instance:
+    with path.open("rb") as stream:
         header = dcmread(stream, stop_before_pixels=True)
         implicit = header.file_meta.TransferSyntaxUID.is_implicit_VR
-        left = path.stat().st_size - stream.tell() - (8 if implicit else 12)  # the header of Pixel Data itself
+        left = size - stream.tell() - (8 if implicit else 12)  # the header of Pixel Data itself
         return _instance(header, left)
 
 

@@ -30,6 +30,7 @@ RETRIEVE_SECONDS_IN_ALL = 1800.0
 
 _PENDING = {0xFF00, 0xFF01}
 _WARNING = 0xB000  # some sub-operations failed
+_NO_REASON = "no reason given: see its log, and whether it knows us"
 _MEANINGS = {0xA701: "out of resources", 0xA702: "out of resources", 0xA801: "it does not know that destination"}
 
 
@@ -148,5 +149,5 @@ def _answers(remote: Remote, asked: str, responses: Iterator[tuple[Dataset, Data
         if status in _PENDING and identifier is not None:
             yield identifier
         if status not in {*_PENDING, SUCCESS, _WARNING}:
-            meaning = _MEANINGS.get(status) or str(response.get("ErrorComment", "")) or "no reason given"
+            meaning = _MEANINGS.get(status) or str(response.get("ErrorComment", "")) or _NO_REASON
             raise Broken(f"{remote} answered {asked} with status 0x{status:04X} ({meaning})")
