@@ -1,65 +1,46 @@
 """Stage 2: a Series that is whole becomes stacks, each a volume or a named reason why not."""
 
 from collections import defaultdict
-from collections.abc import Iterable
-from datetime import UTC, datetime
-from itertools import chain
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from types import MappingProxyType
 
 import structlog
 
-from service.core.completeness import Arrival, Evidence, Patience, evidence
-from service.core.entities import Instance, Projection, Reason, Refusal, Stack, StackRecord, whole
+from service.core.arriving import ArrivingSeries
+from service.core.completeness import (
+    Arrival,
+    Evidence,
+    Looks,
+    Patience,
+    evidence,
+    judged,
+    may_be_whole,
+    wants_retrieval,
+)
+from service.core.entities import Projection, Refusal, Stack, StackRecord
 from service.core.errors import Broken, TryAgain, whereabouts
-from service.core.geometry import FEWEST_SLICES, plane_name
+from service.core.geometry import plane_name
 from service.core.identity import instance_set
 from service.core.refusals import RefusalRecord
-from service.core.stacking import Part, split
+from service.core.stacking import Part
+from service.edge.archives import Archive
+from service.edge.inquiries import Inquiries
 from service.edge.ledger import Ledger, SeriesRow, StackRow
 from service.edge.part10 import read_instance
 from service.edge.records import keep_refusal, keep_stack
 from service.edge.spool import InstanceName, Spool
 
-_MAY_STILL_FILL = {Reason.HOLE, Reason.IRREGULAR_SPACING, Reason.TOO_FEW_SLICES}
-
-
-def _may_still_fill(part: Part) -> bool:
-    """True when slices may be missing, as far as positions tell."""
-    if isinstance(part, Refusal):
-        return part.reason in _MAY_STILL_FILL
-    return isinstance(part, Stack) and len(part.slices) < FEWEST_SLICES
-
-
-class ArrivingSeries:
-    """The instances of one Series that is not closed as it now stands."""
-
-    def __init__(self) -> None:
-        self.names: set[InstanceName] = set()
-        self.instances: dict[str, Instance] = {}
-        self.last_at = datetime.min.replace(tzinfo=UTC)
-        self.unreadable: set[str] = set()
-        self._parts: tuple[Part, ...] = ()
-
-    def add(self, name: InstanceName, instance: Instance, arrived_at: datetime) -> None:
-        """One more instance."""
-        self.names.add(name)
-        self.instances[name.sop_instance_uid] = instance
-        self.last_at = max(self.last_at, arrived_at)
-        self._parts = ()
-
-    def parts(self) -> tuple[Part, ...]:
-        """The stacks and refusals of what is here, worked out once per arrival."""
-        instances = tuple(self.instances.values())
-        if self.unreadable:
-            sentence = f"{len(self.unreadable)} more cannot be read and lie in held/: send them again"
-            return (_refused(instances, Reason.UNREADABLE, sentence),)
-        self._parts = self._parts or _split(instances)
-        return self._parts
+NO_ARCHIVES: Mapping[str, Archive] = MappingProxyType({})  # by the calling AE title of the peer they are behind
 
 
 class Assembler:
     """Watches incoming/ and closes every Series that is whole. Its memory is a cache of what lies there."""
 
-    def __init__(self, spool: Spool, ledger: Ledger, patience: Patience) -> None:
+    def __init__(
+        self, spool: Spool, ledger: Ledger, patience: Patience, archives: Mapping[str, Archive] = NO_ARCHIVES
+    ) -> None:
         self._spool = spool
         self._ledger = ledger
         self._patience = patience
@@ -67,6 +48,7 @@ class Assembler:
         self._seen_at = 0
         self._look_again = True
         self._arriving: dict[str, ArrivingSeries] = defaultdict(ArrivingSeries)
+        self._inquiries = Inquiries(archives)
         self._log = structlog.get_logger()
 
     def tick(self, now: datetime) -> None:
@@ -102,7 +84,7 @@ class Assembler:
 
     def _look_at(self, uid: str, names: set[InstanceName]) -> bool:
         if self._is_closed(uid, names):
-            self._arriving.pop(uid, None)
+            self._forget(uid)
             return True
         return self._read(self._arriving[uid], names)
 
@@ -112,9 +94,9 @@ class Assembler:
     def _read(self, series: ArrivingSeries, names: Iterable[InstanceName]) -> bool:
         """False when an instance could not be read just now."""
         complete = True
-        for name in sorted(set(names) - series.names):
+        for name in sorted(name for name in names if name.sop_instance_uid not in series.instances):
             try:
-                series.add(name, read_instance(self._spool.incoming(name)), self._spool.arrived_at(name))
+                series.add(read_instance(self._spool.incoming(name)), self._spool.arrived_at(name))
             except Broken as error:
                 self._spool.hold_unreadable(name)
                 self._log.error("instance held", sop_instance=name.sop_instance_uid, reason=str(error))
@@ -128,37 +110,36 @@ class Assembler:
         if not series.instances:
             return
         series.unreadable = self._spool.unreadable(uid) - set(series.instances)
-        found = evidence(self._arrival(series), now, self._patience)
-        if found is None:
-            return
-        for part in series.parts():
-            if not isinstance(part, Refusal):
-                keep_stack(self._spool, record_of(part, series.last_at))
-            else:
+        arrival = self._arrival(uid, series, now)
+        found = evidence(arrival, now, self._patience)
+        if found:
+            self._close(uid, series, judged(series.parts(), arrival), found, now)
+        elif wants_retrieval(arrival, now, self._patience):
+            self._inquiries.retrieve(uid, arrival.came)
+
+    def _close(self, uid: str, series: ArrivingSeries, parts: Sequence[Part], found: Evidence, now: datetime) -> None:
+        for part in parts:
+            if isinstance(part, Refusal):
                 keep_refusal(self._spool, _refusal_record(part, series.last_at))
-        rows = [_stack_row(uid, part) for part in series.parts()]
+            else:
+                keep_stack(self._spool, record_of(part, series.last_at))
+        rows = [_stack_row(uid, part) for part in parts]
         self._ledger.close_series(_series_row(uid, series, found), rows, now)
         self._closed[uid] = instance_set(series.instances)
         self._log.info("series closed", series=uid, instances=len(series.instances), evidence=found, parts=len(rows))
-        del self._arriving[uid]
+        self._forget(uid)
 
-    def _arrival(self, series: ArrivingSeries) -> Arrival:
-        associations = {instance.association for instance in series.instances.values()}
-        released = all(association and self._spool.was_released(association) for association in associations)
-        gapless = released and not any(map(_may_still_fill, series.parts()))
-        return Arrival(series.last_at, released, gapless)
+    def _forget(self, uid: str) -> None:
+        self._arriving.pop(uid, None)
+        self._inquiries.forget(uid)
 
-
-def _split(instances: tuple[Instance, ...]) -> tuple[Part, ...]:
-    try:
-        return split(instances)
-    except Exception as error:  # one Series that we cannot take apart must not hold up the others
-        sentence = f"an error of this node, to be reported: {whereabouts(error)}"
-        return (_refused(instances, Reason.ASSEMBLING_FAILED, sentence),)
-
-
-def _refused(instances: Iterable[Instance], reason: Reason, sentence: str) -> Refusal:
-    return Refusal(tuple(chain.from_iterable(map(whole, instances))), reason, sentence)
+    def _arrival(self, uid: str, series: ArrivingSeries, now: datetime) -> Arrival:
+        unknown = filter(None, series.unreleased)
+        series.released |= {association for association in unknown if self._spool.was_released(association)}
+        arrival = Arrival(series.last_at, not series.unreleased, Looks.UNSURE, came=len(series.instances))
+        if not may_be_whole(arrival, now, self._patience):
+            return arrival
+        return replace(arrival, looks=series.looks(), archive=self._inquiries.says(uid, series, now))
 
 
 def _by_series(names: Iterable[InstanceName]) -> dict[str, set[InstanceName]]:

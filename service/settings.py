@@ -31,12 +31,23 @@ class _Text(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class PeerArchive(_Text):
+    """What keeps everything that a peer sends: it is asked how much of a Series there is, and to send it again."""
+
+    ae_title: AeTitle
+    host: str = Field(min_length=1)
+    port: Port
+    calling_ae_title: AeTitle | None = None
+    retrieve: Literal["move", "get", "none"] = "move"
+
+
 class Peer(_Text):
     """Who may send: a calling AE title from an address or network, to our AE title or another one of ours."""
 
     ae_title: AeTitle
     host: IPv4Network | IPv6Network
     called_ae_title: AeTitle | None = None
+    archive: PeerArchive | None = None
 
 
 class ReceivingLimits(_Text):
@@ -93,6 +104,14 @@ class Receiving(_Text):
     tls: ReceivingTls | None = None
     metrics_port: Port | None = None
 
+    @model_validator(mode="after")
+    def _archives_agree(self) -> "Receiving":
+        kept: dict[str, PeerArchive] = {}
+        for peer in self.peers:
+            if peer.archive and kept.setdefault(peer.ae_title, peer.archive) != peer.archive:
+                raise ValueError(f"two entries of {peer.ae_title} name different archives: name one of them")
+        return self
+
     @property
     def admitted(self) -> tuple[Admitted, ...]:
         """The allow-list."""
@@ -110,7 +129,7 @@ class Receiving(_Text):
 class Assembling(_Text):
     """When a Series counts as whole."""
 
-    quiet_seconds_when_gapless: Seconds = 2
+    quiet_seconds_when_gapless: Seconds = 1
     quiet_seconds_otherwise: Seconds = 60
 
     @property

@@ -33,6 +33,7 @@ def instance(
         frames=(Frame(1, _plane(position, orientation), {}),),
         multi_frame=False,
         association="1.2.7",
+        calling_ae_title="CT01",
         phantom=False,
         pixels_missing=False,
         attributes={"Modality": "CT", "ImageType": "ORIGINAL\\PRIMARY\\AXIAL", **(attributes or {})},

@@ -71,6 +71,7 @@ class Instance:
     frames: tuple[Frame, ...]
     multi_frame: bool  # its frames are named by number; also when there is only one
     association: str  # which association brought it; empty when it did not come over the network
+    calling_ae_title: str  # who brought it; empty likewise
     phantom: bool  # its header says that it shows nobody
     pixels_missing: bool  # the file is shorter than its Rows, Columns and Bits Allocated say
     attributes: Mapping[str, str]  # keyword -> value as text; absent when absent or empty
@@ -122,6 +123,7 @@ class Reason(StrEnum):
     UNALIGNED = "unaligned slices"
     HOLE = "hole"
     IRREGULAR_SPACING = "irregular spacing"
+    INCOMPLETE = "incomplete"  # no hole, and the archive has more
     ASSEMBLING_FAILED = "assembling failed"  # an error of ours; a person has to look
 
 

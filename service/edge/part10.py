@@ -17,12 +17,13 @@ from pydicom.uid import UID
 from service.core import radiographs
 from service.core.entities import Frame, FrameReference, Instance, Orientation, PixelSpacing, Plane, Triple
 from service.core.errors import Broken, TryAgain
+from service.core.expectation import HINTS
 from service.core.identity import IMPLEMENTATION_CLASS_UID, is_uid
 from service.core.phantoms import is_phantom
 from service.core.stacking import GEOMETRY, SPLITTING
 from service.edge.file_meta import PREAMBLE
 from service.edge.functional_groups import FunctionalGroups
-from service.edge.quick_header import Wanted, read_quickly
+from service.edge.quick_header import QuickFile, Wanted, read_quickly
 
 pydicom_config.settings.reading_validation_mode = pydicom_config.IGNORE
 
@@ -41,7 +42,7 @@ ROUTING = (
     "PatientAge",
     "PhotometricInterpretation",
 )
-_KEYWORDS = tuple(dict.fromkeys((*ROUTING, *SPLITTING, *GEOMETRY, *radiographs.ATTRIBUTES)))
+_KEYWORDS = tuple(dict.fromkeys((*ROUTING, *SPLITTING, *GEOMETRY, *HINTS, *radiographs.ATTRIBUTES)))
 _OF_FRAMES = (*SPLITTING, *GEOMETRY)
 _OF_ONE_IMAGE = (
     "PatientID",
@@ -85,17 +86,16 @@ def read_instance(path: Path) -> Instance:
         quick = read_quickly(path, _WANTED)
         if quick is None:
             return read_instance_thoroughly(path)
-        meta = _FileMeta(quick.transfer_syntax_uid, _of_quick(quick.meta))
-        return _instance(quick.header, meta, path.stat().st_size - quick.pixels.start)
+        return _instance(quick.header, _meta_of(quick), path.stat().st_size - quick.pixels.start)
 
 
 def read_instance_thoroughly(path: Path) -> Instance:
     """As read_instance, by parsing all of the header."""
     with _translated(path), path.open("rb") as stream:
         header = dcmread(stream, stop_before_pixels=True)
-        syntax = header.file_meta.TransferSyntaxUID
-        left = path.stat().st_size - stream.tell() - (8 if syntax.is_implicit_VR else 12)  # header of Pixel Data itself
-        return _instance(header, _FileMeta(syntax, _association(header.file_meta)), left)
+        meta = _meta_of_parsed(header.file_meta)
+        own_header = 8 if meta.transfer_syntax_uid.is_implicit_VR else 12  # of Pixel Data itself
+        return _instance(header, meta, path.stat().st_size - stream.tell() - own_header)
 
 
 class _Header(Protocol):
@@ -109,7 +109,8 @@ class _Header(Protocol):
 @dataclass(frozen=True, slots=True)
 class _FileMeta:
     transfer_syntax_uid: UID
-    association: str
+    association: str = ""  # both are empty in a file that did not come over the network
+    calling_ae_title: str = ""
 
 
 @contextmanager
@@ -139,6 +140,7 @@ def _instance(header: _Header, meta: _FileMeta, bytes_left: int) -> Instance:
         frames=tuple(_frames(header)),
         multi_frame="NumberOfFrames" in header and "PerFrameFunctionalGroupsSequence" in header,
         association=meta.association,
+        calling_ae_title=meta.calling_ae_title,
         phantom=is_phantom(_text(header.get("QualityControlImage")), _text(header.get("PatientID"))),
         pixels_missing=bytes_left < (needed := _native_bytes(header, meta)) and needed > 0,
         attributes={keyword: text for keyword in _KEYWORDS if (text := _text(header.get(keyword)))},
@@ -161,16 +163,20 @@ def _frames(header: _Header) -> Iterator[Frame]:
         yield Frame(number, _plane(header, values), attributes)
 
 
-def _association(meta: Dataset) -> str:
+def _meta_of_parsed(meta: Dataset) -> _FileMeta:
+    syntax = meta.TransferSyntaxUID
     if meta.get("PrivateInformationCreatorUID") != IMPLEMENTATION_CLASS_UID:
-        return ""
-    return bytes(meta.get("PrivateInformation") or b" ").split()[0].decode()
+        return _FileMeta(syntax)
+    association = bytes(meta.get("PrivateInformation") or b" ").split()[0].decode()
+    return _FileMeta(syntax, association, _text(meta.get("SourceApplicationEntityTitle")))
 
 
-def _of_quick(meta: Mapping[int, bytes]) -> str:
+def _meta_of(quick: QuickFile) -> _FileMeta:
+    meta, syntax = quick.meta, quick.transfer_syntax_uid
     if meta.get(0x00020100, b"").rstrip(b"\0") != IMPLEMENTATION_CLASS_UID.encode():
-        return ""
-    return meta.get(0x00020102, b" ").split()[0].decode()
+        return _FileMeta(syntax)
+    association = meta.get(0x00020102, b" ").split()[0].decode()
+    return _FileMeta(syntax, association, meta.get(0x00020016, b"").decode("ascii", "replace").strip(" \0"))
 
 
 def _text(value: object) -> str:

@@ -41,7 +41,7 @@ class Remote:
 
 def echo(remote: Remote) -> None:
     """C-ECHO. Raises TryAgain when the peer is not there or rejects us, Broken when it answers anything but success."""
-    with _association(remote, [build_context(Verification)]) as association:
+    with associated(remote, [build_context(Verification)]) as association:
         status = _status(association.send_c_echo())
     if status != 0x0000:
         raise Broken(f"{remote} answered C-ECHO with {_words(status)}")
@@ -67,7 +67,7 @@ def store(remote: Remote, paths: Sequence[Path]) -> Iterator[tuple[Path, int | N
 
 def _store(remote: Remote, paths: Sequence[Path], kinds: set[tuple[str, str]]) -> Iterator[tuple[Path, int | None]]:
     contexts = [build_context(sop_class, _offered(syntax)) for sop_class, syntax in sorted(kinds)]
-    with _association(remote, [*contexts, build_context(Verification)]) as association:
+    with associated(remote, [*contexts, build_context(Verification)]) as association:
         accepted = {(cx.abstract_syntax, cx.transfer_syntax[0]) for cx in association.accepted_contexts}
         for path in paths:
             dataset = dcmread(path)
@@ -90,17 +90,26 @@ def _offered(syntax: str) -> list[str]:
 
 
 @contextmanager
-def _association(remote: Remote, contexts: list[Any]) -> Iterator[Any]:
+def associated(
+    remote: Remote,
+    contexts: list[Any],
+    *,
+    answer_seconds: float = ANSWER_SECONDS,
+    roles: Sequence[Any] = (),
+    handlers: Sequence[Any] = (),
+) -> Iterator[Any]:
+    """An association, released at the end; no answer may take longer. Raises TryAgain when none could be made."""
     entity = AE(remote.calling_ae_title)
     entity.connection_timeout = CONNECT_SECONDS
     entity.acse_timeout = CONNECT_SECONDS
-    entity.dimse_timeout = entity.network_timeout = ANSWER_SECONDS
+    entity.dimse_timeout = entity.network_timeout = answer_seconds
     association = entity.associate(
         remote.host,
         remote.port,
         contexts,
         ae_title=remote.called_ae_title,
-        evt_handlers=[(evt.EVT_CONN_OPEN, _prepare)],
+        ext_neg=list(roles),
+        evt_handlers=[(evt.EVT_CONN_OPEN, _prepare), *handlers],
     )
     if not association.is_established:
         raise TryAgain(_why_not(association, remote))

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
@@ -14,14 +15,18 @@ from service.assemble import Assembler
 from service.core.errors import ConfigurationError, whereabouts
 from service.deliver import Sender
 from service.edge import logs
+from service.edge.archives import Archive, Calls
 from service.edge.ledger import Ledger, opened
+from service.edge.query import Storing, count_instances, get, move
 from service.edge.spool import Spool
 from service.edge.storage_scu import Remote
+from service.receive import Receiver
 from service.roles.clock import now
 from service.roles.life import Life, live
-from service.settings import Destination, Settings, nearest, place_of_rule
+from service.settings import Destination, Peer, PeerArchive, Receiving, Settings, nearest, place_of_rule
 
 _TICK_SECONDS = 0.5
+_ASSEMBLE_SECONDS = 0.25
 _EXPIRY_SECONDS = 5
 _RETAIN_SECONDS = 3600
 
@@ -49,7 +54,7 @@ def _schedule(settings: Settings, spool: Spool, ledger: Ledger) -> BackgroundSch
     """One thread for each destination, so that a silent one holds up nothing else, and some for the rest."""
     executors = {"default": ThreadPoolExecutor(4 + len(settings.destinations))}
     scheduler = BackgroundScheduler(executors=executors, timezone="UTC", job_defaults=_JOB_DEFAULTS)
-    assembler = Assembler(spool, ledger, settings.node.assembling.patience)
+    assembler = Assembler(spool, ledger, settings.node.assembling.patience, archives_for(settings, spool))
     assembler.recover()
     router = router_for(settings)
 
@@ -58,7 +63,7 @@ def _schedule(settings: Settings, spool: Spool, ledger: Ledger) -> BackgroundSch
         route.tick(spool, ledger, router, now())
 
     keep = timedelta(days=settings.node.keeping.days)
-    _every(scheduler, _TICK_SECONDS, "assemble", assemble_and_route)
+    _every(scheduler, _ASSEMBLE_SECONDS, "assemble", assemble_and_route)
     _every(scheduler, _EXPIRY_SECONDS, "expire", lambda: ledger.expire_leases(now()))
     _every(scheduler, _RETAIN_SECONDS, "retain", lambda: retain.tick(spool, ledger, now(), keep))
     for destination in settings.destinations:
@@ -92,6 +97,26 @@ def router_for(settings: Settings) -> route.Router:
             sentence = f"rule {rule.name!r} names the model {rule.model!r}, which no package has"
             raise ConfigurationError(f"{place}: {sentence}; {nearest(rule.model, packages)}")
     return route.Router(settings.rules, packages, settings.node.inferring.phantom_models_may_answer_for_patients)
+
+
+def archives_for(settings: Settings, spool: Spool) -> dict[str, Archive]:
+    """The archives behind the peers, by the peer's calling AE title."""
+    receiving = settings.node.receiving
+    return {
+        peer.ae_title: Archive(_calls(receiving, peer, peer.archive, spool)) for peer in receiving.peers if peer.archive
+    }
+
+
+def _calls(receiving: Receiving, peer: Peer, archive: PeerArchive, spool: Spool) -> Calls:
+    remote = Remote(archive.calling_ae_title or receiving.ae_title, archive.ae_title, archive.host, archive.port)
+    count = partial(count_instances, remote)
+    if archive.retrieve == "none":
+        return Calls(count)
+    if archive.retrieve == "move":
+        return Calls(count, partial(move, remote, destination=peer.called_ae_title or receiving.ae_title))
+    receiver = Receiver(spool, receiving.refuse_below_free)
+    storing = Storing(peer.ae_title, receiving.transfer_syntaxes, receiver.begin, receiver.note_end)
+    return Calls(count, partial(get, remote, storing=storing), retrieves_by="C-GET")
 
 
 def sender_for(settings: Settings, destination: Destination, spool: Spool, ledger: Ledger) -> Sender:

@@ -79,6 +79,21 @@ def test_a_wrong_file_names_itself_the_line_and_the_cure(
         pytest.param("node.yaml", "spool: a\nspool: b\n", "node.yaml:2: spool is written twice", id="a key twice"),
         pytest.param("node.yaml", "keeping: {days: .inf}\n", "keeping.days", id="for ever"),
         pytest.param(
+            "node.yaml",
+            "receiving:\n  peers:\n"
+            "    - {ae_title: CT, host: 10.0.0.1, archive: {ae_title: A, host: a, port: 104}}\n"
+            "    - {ae_title: CT, host: 10.0.0.2, archive: {ae_title: B, host: b, port: 104}}\n",
+            "two entries of CT name different archives",
+            id="two archives",
+        ),
+        pytest.param(
+            "node.yaml",
+            "receiving:\n  peers:\n"
+            "    - {ae_title: CT, host: 10.0.0.1, archive: {ae_title: A, host: a, port: 104, retrieve: pull}}\n",
+            "retrieve: Input should be 'move', 'get' or 'none'; it is 'pull'",
+            id="a way to retrieve that is none",
+        ),
+        pytest.param(
             "destinations.yaml",
             DESTINATIONS + DESTINATIONS.splitlines()[1],
             "two destinations are named pacs",

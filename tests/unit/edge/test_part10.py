@@ -49,9 +49,29 @@ def test_the_facts_of_an_instance_are_those_of_its_header(image: Dataset, tmp_pa
     assert frame.plane.spacing.between_rows_mm == 0.5
     assert frame.plane.spacing.between_columns_mm == 2.0
     assert np.allclose(frame.plane.position_mm, image.ImagePositionPatient)
-    assert (instance.association, instance.phantom, instance.pixels_missing) == ("2.25.1", True, False)
+    assert (instance.association, instance.calling_ae_title) == ("2.25.1", "CT01")
+    assert (instance.phantom, instance.pixels_missing) == (True, False)
     assert instance.value("Modality") == "CT"
     assert instance.value("ContrastBolusAgent") == ""
+
+
+def test_what_headers_announce_is_among_the_facts(image: Dataset, tmp_path: Path) -> None:
+    image.ImagesInAcquisition = 40
+    image.NumberOfTemporalPositions = 2
+    (tmp_path / "image.dcm").write_bytes(encode(image))
+    instance = read_instance(tmp_path / "image.dcm")
+    assert (instance.value("ImagesInAcquisition"), instance.value("NumberOfTemporalPositions")) == ("40", "2")
+    assert instance.calling_ae_title == ""
+
+
+def test_a_file_that_was_replaced_is_read_again(image: Dataset, tmp_path: Path) -> None:
+    path, other = tmp_path / "image.dcm", tmp_path / "other.dcm"
+    path.write_bytes(encode(image))
+    assert read_instance(path).value("SeriesDescription") == image.SeriesDescription
+    image.SeriesDescription = image.SeriesDescription[::-1]
+    other.write_bytes(encode(image))
+    other.replace(path)
+    assert read_instance(path).value("SeriesDescription") == image.SeriesDescription
 
 
 def test_no_patient_is_named_in_the_facts_of_an_instance(image: Dataset, tmp_path: Path) -> None:
