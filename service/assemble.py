@@ -8,7 +8,7 @@ from itertools import chain
 import structlog
 
 from service.core.completeness import Arrival, Evidence, Patience, evidence
-from service.core.entities import Instance, Reason, Refusal, Stack, StackRecord, whole
+from service.core.entities import Instance, Reason, Refusal, Stack, StackRecord, consensus, whole
 from service.core.errors import Broken, TryAgain, whereabouts
 from service.core.geometry import FEWEST_SLICES, plane_name
 from service.core.identity import instance_set
@@ -175,6 +175,7 @@ def record_of(stack: Stack, received_at: datetime) -> StackRecord:
         split_by=stack.split_by,
         modality=first.value("Modality"),
         phantom=all(instance.phantom for instance in stack.instances),
+        lossy=stack.lossy,
         received_at=received_at,
     )
 
@@ -200,7 +201,9 @@ def _stack_row(uid: str, part: Part) -> StackRow:
 
 
 def describe(stack: Stack) -> str:
-    """A stack's geometry in words."""
+    """A stack's geometry in words, the units of its values (0054,1001), and whether compression lost something."""
     size = " x ".join(str(count) for count in stack.grid.shape)
     spacing = " x ".join(f"{step:.4g}" for step in stack.grid.voxel_size_mm)
-    return "; ".join((f"{plane_name(stack.grid)}, {size} voxels of {spacing} mm", *stack.remarks))
+    units = [f"values in {unit}" for unit in consensus(stack.slices, "Units") if unit]
+    lossy = ["lossy compressed"] if stack.lossy else []
+    return "; ".join((f"{plane_name(stack.grid)}, {size} voxels of {spacing} mm", *units, *lossy, *stack.remarks))

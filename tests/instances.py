@@ -35,6 +35,7 @@ def instance(
         association="1.2.7",
         phantom=False,
         pixels_missing=False,
+        lossy=False,
         attributes={"Modality": "CT", "ImageType": "ORIGINAL\\PRIMARY\\AXIAL", **(attributes or {})},
     )
 

@@ -205,7 +205,7 @@ def _share(mask: NDArray[np.bool_]) -> float:
 
 
 def _outliers(minimum: float, low: float, high: float, maximum: float) -> Iterator[str]:
-    span = max(high - low, np.finfo(np.float32).tiny)
+    span = max(high - low, float(np.finfo(np.float32).tiny))
     for name, value, distance in (("highest", maximum, maximum - high), ("lowest", minimum, low - minimum)):
         if distance > _FAR * span:
             yield f"the {name} value {value:g} lies {distance / span:.0f} times the usual range away"

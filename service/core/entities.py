@@ -73,6 +73,7 @@ class Instance:
     association: str  # which association brought it; empty when it did not come over the network
     phantom: bool  # its header says that it shows nobody
     pixels_missing: bool  # the file is shorter than its Rows, Columns and Bits Allocated say
+    lossy: bool  # its pixels went through a compression that loses something, now or before
     attributes: Mapping[str, str]  # keyword -> value as text; absent when absent or empty
 
     def value(self, keyword: str) -> str:
@@ -160,6 +161,11 @@ class Stack:
         return _instances(self.slices)
 
     @property
+    def lossy(self) -> bool:
+        """True when one of its instances went through lossy compression."""
+        return any(instance.lossy for instance in self.instances)
+
+    @property
     def stack_id(self) -> str:
         """The name of these frames of this Series."""
         return _stack_id(self.slices)
@@ -177,6 +183,7 @@ class StackRecord:
     split_by: str
     modality: str
     phantom: bool
+    lossy: bool  # one of its instances at least
     received_at: datetime  # when the last of its instances arrived
 
     @property

@@ -17,6 +17,7 @@ from service.core.errors import Broken, TryAgain
 from service.core.identity import IMPLEMENTATION_CLASS_UID, is_uid
 from service.core.phantoms import is_phantom
 from service.core.stacking import GEOMETRY, SPLITTING
+from service.core.transfer_syntaxes import is_lossy
 from service.edge.file_meta import PREAMBLE
 from service.edge.functional_groups import FunctionalGroups
 
@@ -35,6 +36,7 @@ ROUTING = (
     "Manufacturer",
     "ManufacturerModelName",
     "PhotometricInterpretation",
+    "Units",
 )
 _KEYWORDS = tuple(dict.fromkeys((*ROUTING, *SPLITTING, *GEOMETRY)))
 _OF_FRAMES = (*SPLITTING, *GEOMETRY)
@@ -97,6 +99,7 @@ def _instance(header: Dataset, bytes_left: int) -> Instance:
         association=_association(header),
         phantom=is_phantom(_text(header.get("QualityControlImage")), _text(header.get("PatientID"))),
         pixels_missing=bytes_left < _native_bytes(header),
+        lossy=is_lossy(header.file_meta.TransferSyntaxUID, _text(header.get("LossyImageCompression"))),
         attributes={keyword: text for keyword in _KEYWORDS if (text := _text(header.get(keyword)))},
     )
 
