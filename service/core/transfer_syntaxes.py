@@ -13,7 +13,7 @@ LOSSLESS_PLUGINS = {
     "1.2.840.10008.1.2.4.70": "gdcm",  # JPEG Lossless SV1
     "1.2.840.10008.1.2.4.57": "gdcm",  # JPEG Lossless
     "1.2.840.10008.1.2.4.80": "pyjpegls",  # JPEG-LS Lossless
-    "1.2.840.10008.1.2.4.90": "gdcm",  # JPEG 2000 Lossless
+    "1.2.840.10008.1.2.4.90": "pylibjpeg",  # JPEG 2000 Lossless
     "1.2.840.10008.1.2.4.201": "pylibjpeg",  # High-Throughput JPEG 2000 Lossless
     "1.2.840.10008.1.2.4.202": "pylibjpeg",  # High-Throughput JPEG 2000 Lossless with RPCL
 }
@@ -21,10 +21,11 @@ LOSSY_PLUGINS = {
     "1.2.840.10008.1.2.4.50": "gdcm",  # JPEG Baseline, 8 bits
     "1.2.840.10008.1.2.4.51": "gdcm",  # JPEG Extended, 8 and 12 bits
     "1.2.840.10008.1.2.4.81": "pyjpegls",  # JPEG-LS Near-Lossless
-    "1.2.840.10008.1.2.4.91": "gdcm",  # JPEG 2000
+    "1.2.840.10008.1.2.4.91": "pylibjpeg",  # JPEG 2000
     "1.2.840.10008.1.2.4.203": "pylibjpeg",  # High-Throughput JPEG 2000
 }
 PLUGINS = LOSSLESS_PLUGINS | LOSSY_PLUGINS
+PLUGINS_THAT_CRASH = ("gdcm",)  # on damaged codestreams, with the process they run in
 PLUGIN_MODULES = {"gdcm": ("gdcm",), "pyjpegls": ("jpeg_ls",), "pylibjpeg": ("pylibjpeg", "openjpeg")}
 PLUGIN_PACKAGES = {"gdcm": "python-gdcm", "pyjpegls": "pyjpegls", "pylibjpeg": "pylibjpeg pylibjpeg-openjpeg"}
 

@@ -12,7 +12,7 @@ from pydicom.filereader import read_file_meta_info
 from models.volume import Grid, Volume
 from service.core.entities import FrameReference
 from service.core.errors import Unsuitable
-from service.core.transfer_syntaxes import PLUGINS, RLE_LOSSLESS
+from service.core.transfer_syntaxes import PLUGINS, PLUGINS_THAT_CRASH, RLE_LOSSLESS
 from service.edge.decoding import Wanted, read_into, read_planes, translated
 from service.edge.sharing import Task, read_together
 
@@ -27,18 +27,21 @@ _WORTH_A_PROCESS = 64 * 512 * 512  # pixels that take longer to decode than a pr
 def read_volume(frames: Sequence[tuple[Path, FrameReference]], grid: Grid) -> Volume:
     """The frames, in the order of the grid's slices, as one volume of modality values (HU for CT).
 
-    Compressed frames are decoded by several processes. Raises Unsuitable for images in colour or without a decodable
-    pixel, Broken when a file is damaged.
+    Compressed frames are decoded by several processes, and never in this one where damage may crash the decoder.
+    Raises Unsuitable for images in colour or without a decodable pixel, Broken when a file is damaged.
     """
     _require_bounded(grid)
     by_file: dict[Path, list[tuple[int, int | None]]] = {}
     for index, (path, frame) in enumerate(frames):
         by_file.setdefault(path, []).append((index, frame.number))
-    processes = _processes(grid, next(iter(by_file)))
-    if processes > 1:
-        tasks = [Task(path, part) for path, wanted in by_file.items() for part in _parts(wanted, processes)]
-        return Volume(grid, read_together(tasks, grid.shape, processes))
-    return Volume(grid, _read_alone(by_file, grid))
+    syntax = _transfer_syntax(next(iter(by_file)))  # the first file speaks for the others
+    crashes = PLUGINS.get(syntax) in PLUGINS_THAT_CRASH
+    processes = _processes(grid) if syntax in (RLE_LOSSLESS, *PLUGINS) else 1
+    if processes == 1 and not crashes:
+        return Volume(grid, _read_alone(by_file, grid))
+    tasks = [Task(path, part) for path, wanted in by_file.items() for part in _parts(wanted, processes)]
+    children = processes if crashes else processes - 1
+    return Volume(grid, read_together(tasks, grid.shape, children, parent_helps=not crashes))
 
 
 def _read_alone(by_file: dict[Path, list[tuple[int, int | None]]], grid: Grid) -> NDArray[np.float32]:
@@ -54,12 +57,13 @@ def _parts(wanted: Wanted, count: int) -> Iterator[Wanted]:
     return (wanted[start : start + length] for start in range(0, len(wanted), length))
 
 
-def _processes(grid: Grid, path: Path) -> int:
-    """How many processes are worth their start; the first file speaks for the others."""
+def _transfer_syntax(path: Path) -> str:
     with translated(path):
-        compressed = read_file_meta_info(path).TransferSyntaxUID in (RLE_LOSSLESS, *PLUGINS)
-    if not compressed or not hasattr(os, "memfd_create"):
-        return 1
+        return str(read_file_meta_info(path).TransferSyntaxUID)
+
+
+def _processes(grid: Grid) -> int:
+    """How many processes are worth their start."""
     pixels = grid.shape[0] * grid.shape[1] * grid.shape[2]
     return min(len(os.sched_getaffinity(0)), _MOST_PROCESSES, 1 + pixels // _WORTH_A_PROCESS)
 

@@ -10,6 +10,7 @@ from service.core.errors import Broken, Unsuitable
 
 MOST_BYTES_PER_FRAME = 256 * 1024 * 1024  # decoded; a larger declaration is a mistake or an attack
 MOST_BYTES_PER_INSTANCE = 4 * 1024**3
+ALLOCATED = (8, 16, 32)  # bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ def layout_of(header: Dataset) -> Layout:
     allocated = _whole(header, "BitsAllocated")
     stored = _whole(header, "BitsStored", allocated)
     high_bit = _whole(header, "HighBit", stored - 1)
-    if allocated not in (8, 16, 32) or not 1 <= stored <= high_bit + 1 <= allocated:
+    if allocated not in ALLOCATED or not 1 <= stored <= high_bit + 1 <= allocated:
         raise Unsuitable(f"{stored} bits stored up to bit {high_bit} of {allocated} allocated are not decoded here")
     signed = _whole(header, "PixelRepresentation")
     if signed not in (0, 1):

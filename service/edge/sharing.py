@@ -24,6 +24,7 @@ from service.edge.decoding import Wanted, read_into
 
 Shape = tuple[int, int, int]
 
+_CRASHES = [-number for number in (signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)]
 _KINDS = {kind.__name__: kind for kind in (Broken, TryAgain, Unsuitable)}
 _NUMBER = struct.Struct("<L")  # four bytes are taken from a pipe all or not at all
 _MOST_NUMBERS = 4096  # that a pipe holds while nobody takes: 16 KiB
@@ -37,10 +38,10 @@ class Task:
     wanted: Wanted
 
 
-def read_together(tasks: Sequence[Task], shape: Shape, processes: int) -> NDArray[np.float32]:
-    """The values of all tasks, (slice, row, column), decoded by this process and others.
+def read_together(tasks: Sequence[Task], shape: Shape, children: int, *, parent_helps: bool) -> NDArray[np.float32]:
+    """The values of all tasks, (slice, row, column), decoded by child processes, and by this one where it helps.
 
-    Raises as read_into, and TryAgain when a process died.
+    Raises as read_into, Broken when a decoder crashed, and TryAgain when a child was killed.
     """
     with ExitStack() as stack:
         shared, plan = _memory(stack, "values"), _memory(stack, "plan")
@@ -48,11 +49,11 @@ def read_together(tasks: Sequence[Task], shape: Shape, processes: int) -> NDArra
         os.write(plan, _written(tasks, shape))
         queue = _queue(stack, len(tasks))
         names = [str(number) for number in (os.getpid(), shared, plan, queue)]
-        children = [_child(stack, names, (shared, plan, queue)) for _ in range(processes - 1)]
+        started = [_child(stack, names, (shared, plan, queue)) for _ in range(children)]
         stack.callback(drain, queue)  # before the children are waited for, also when this process fails
         values = mapped(shared, shape)
-        work_off(values, tasks, queue, lambda: True)
-        for child in children:
+        work_off(values, tasks, queue, lambda: parent_helps)
+        for child in started:
             _require_well(child)
     return values
 
@@ -137,9 +138,9 @@ def _require_well(child: "subprocess.Popen[str]") -> None:
     if said:
         kind, sentence = json.loads(said)
         raise _KINDS.get(kind, Broken)(sentence)
+    if child.returncode in _CRASHES:
+        raise Broken(
+            f"a frame made its decoder crash ({signal.Signals(-child.returncode).name}): send the Series again"
+        )
     if child.returncode:
-        raise TryAgain(f"a process that decodes died ({_death(child.returncode)})")
-
-
-def _death(code: int) -> str:
-    return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        raise TryAgain(f"a process that decodes ended with {child.returncode}")

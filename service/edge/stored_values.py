@@ -17,7 +17,7 @@ from service.core.transfer_syntaxes import EXPLICIT_BIG_ENDIAN, IMPLICIT_LITTLE_
 from service.edge.encapsulation import Fragments, codestream_header, frames_of
 from service.edge.functional_groups import FunctionalGroups
 from service.edge.run_length import unpack
-from service.edge.samples import Layout, layout_of
+from service.edge.samples import ALLOCATED, Layout, layout_of
 
 Stored = NDArray[np.integer]
 
@@ -85,7 +85,7 @@ class StoredImage:
             return unpack(frame, layout.rows * layout.columns, layout.bits_allocated // 8).view(layout.container)
         if self.syntax not in PLUGINS:
             raise Unsuitable(f"images in {self.header.file_meta.TransferSyntaxUID.name} are not decoded here")
-        _require_alike(frame, layout)
+        precision = _precision(frame, layout)  # GDCM ends the process when it is told another one than it finds
         values, _ = get_decoder(_DECODED_AS.get(self.syntax, self.syntax)).as_array(
             encapsulate([frame], has_bot=False),
             raw=True,
@@ -96,8 +96,8 @@ class StoredImage:
             samples_per_pixel=1,
             photometric_interpretation="MONOCHROME2",
             pixel_representation=int(layout.signed),
-            bits_allocated=layout.bits_allocated,
-            bits_stored=layout.bits_stored,
+            bits_allocated=next(bits for bits in ALLOCATED if bits >= precision),
+            bits_stored=precision,
             pixel_keyword="PixelData",
         )
         return np.asarray(values)
@@ -125,8 +125,11 @@ def _pixel_data(content: memoryview, at: int, syntax: str) -> tuple[memoryview, 
     return content[begins:ends], bytes(content[at + 4 : at + 6]) == b"OW"
 
 
-def _require_alike(frame: bytes, layout: Layout) -> None:
-    """A codestream that contradicts the image's header is refused before a decoder makes room for it."""
+def _precision(frame: bytes, layout: Layout) -> int:
+    """How many bits a pixel of a codestream has.
+
+    A codestream that contradicts the image's header is refused before a decoder makes room for it.
+    """
     found = codestream_header(frame)
     if (found.rows, found.columns, found.components) != (layout.rows, layout.columns, 1):
         raise Broken(
@@ -135,6 +138,7 @@ def _require_alike(frame: bytes, layout: Layout) -> None:
         )
     if found.precision > layout.bits_allocated:
         raise Broken(f"a compressed frame holds {found.precision} bits a pixel, {layout.bits_allocated} are allocated")
+    return found.precision
 
 
 def _clean(values: Stored, layout: Layout) -> Stored:
