@@ -12,9 +12,15 @@ ACROSS = ("across the slices", "across the rows", "across the columns")
 ROUNDING = 1e-3  # positions in headers are decimal strings: 1.4999999 is 1.5
 
 
-def objections(intake: Intake, modality: str, grid: Grid) -> tuple[str, ...]:
+def objections(intake: Intake, modality: str, grid: Grid, *, lossy: bool = False) -> tuple[str, ...]:
     """Every reason, value and expectation named, against running on this modality and grid; empty when it may run."""
-    return (*_modality(intake, modality), *_slices(intake, grid), *_spacing(intake, grid), *_extent(intake, grid))
+    return (
+        *_modality(intake, modality),
+        *_compression(intake, lossy),
+        *_slices(intake, grid),
+        *_spacing(intake, grid),
+        *_extent(intake, grid),
+    )
 
 
 def value_objections(intake: Intake, volume: Volume) -> tuple[str, ...]:
@@ -32,6 +38,11 @@ def value_objections(intake: Intake, volume: Volume) -> tuple[str, ...]:
 def _modality(intake: Intake, modality: str) -> Iterator[str]:
     if modality not in intake.modalities:
         yield f"the modality is {modality or 'not stated'}; the model was validated on {' or '.join(intake.modalities)}"
+
+
+def _compression(intake: Intake, lossy: bool) -> Iterator[str]:
+    if lossy and not intake.lossy:
+        yield "the image went through lossy compression; the model was validated on images that did not"
 
 
 def _slices(intake: Intake, grid: Grid) -> Iterator[str]:

@@ -57,6 +57,7 @@ class Intake(Text):
     slices: Span = Span(minimum=3)
     extent_mm: Span = Span()  # every axis: voxels times spacing
     values: Span = Span()  # after the Modality LUT: HU for CT
+    lossy: bool = True  # whether images that went through lossy compression may be read
 
 
 class Standardize(Text):

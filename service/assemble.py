@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 import structlog
 
+from models.volume import Grid
 from service.core.arriving import ArrivingSeries
 from service.core.completeness import (
     Arrival,
@@ -19,7 +20,7 @@ from service.core.completeness import (
     may_be_whole,
     wants_retrieval,
 )
-from service.core.entities import Projection, Refusal, Stack, StackRecord
+from service.core.entities import Projection, Refusal, Stack, StackRecord, consensus
 from service.core.errors import Broken, TryAgain, whereabouts
 from service.core.geometry import plane_name
 from service.core.identity import instance_set
@@ -161,6 +162,7 @@ def record_of(stack: Stack | Projection, received_at: datetime) -> StackRecord:
         split_by=stack.split_by,
         modality=first.value("Modality"),
         phantom=all(instance.phantom for instance in stack.instances),
+        lossy=stack.lossy,
         received_at=received_at,
     )
 
@@ -199,15 +201,20 @@ def _stack_row(uid: str, part: Part) -> StackRow:
 
 
 def describe(stack: Stack | Projection) -> str:
-    """A stack's or radiograph's geometry in words."""
-    if isinstance(stack, Projection):
-        return _describe_radiograph(stack)
-    size = " x ".join(str(count) for count in stack.grid.shape)
-    spacing = " x ".join(f"{step:.4g}" for step in stack.grid.voxel_size_mm)
-    return "; ".join((f"{plane_name(stack.grid)}, {size} voxels of {spacing} mm", *stack.remarks))
+    """Geometry in words, the units of the values (0054,1001), and whether compression lost something."""
+    units = [f"values in {unit}" for unit in consensus(stack.slices, "Units") if unit]
+    lossy = ["lossy compressed"] if stack.lossy else []
+    words = _of_radiograph(stack) if isinstance(stack, Projection) else [_of_grid(stack.grid), *stack.remarks]
+    return "; ".join((words[0], *units, *lossy, *words[1:]))
 
 
-def _describe_radiograph(image: Projection) -> str:
+def _of_grid(grid: Grid) -> str:
+    size = " x ".join(str(count) for count in grid.shape)
+    spacing = " x ".join(f"{step:.4g}" for step in grid.voxel_size_mm)
+    return f"{plane_name(grid)}, {size} voxels of {spacing} mm"
+
+
+def _of_radiograph(image: Projection) -> list[str]:
     words = [f"radiograph, {image.rows} x {image.columns} pixels"]
     if image.scale:
         spacing = image.scale.spacing
@@ -215,4 +222,4 @@ def _describe_radiograph(image: Projection) -> str:
     else:
         words.append("it does not say how large a pixel is")
     words.extend(filter(None, (image.view and f"view {image.view}", image.laterality and f"side {image.laterality}")))
-    return "; ".join(words)
+    return words

@@ -16,7 +16,8 @@ from service.core.doorkeeping import Admitted, Capacity
 from service.core.errors import ConfigurationError
 from service.core.identity import is_uid
 from service.core.routing import Rule
-from service.core.transfer_syntaxes import ACCEPTED, NEVER_ACCEPTED
+from service.core.transfer_syntaxes import ACCEPTED, LOSSY_PLUGINS, NEVER_ACCEPTED
+from service.edge.codecs import missing_package
 
 AeTitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[\x21-\x5b\x5d-\x7e][\x20-\x5b\x5d-\x7e]*$")]
 _HERE = Path(__file__).parent
@@ -84,7 +85,17 @@ def _never_accepted(uid: str) -> str:
 
 
 SopClass = Annotated[str, AfterValidator(_never_accepted)]
-TransferSyntax = Annotated[str, AfterValidator(_never_accepted)]
+
+
+def _decodable(uid: str) -> str:
+    if uid not in ACCEPTED:
+        raise ValueError(f"a transfer syntax that is not decoded here; those that are: {', '.join(ACCEPTED)}")
+    if package := missing_package(uid):
+        raise ValueError(f"decoding it needs {package}, which is not installed: install it, or take {uid} out")
+    return uid
+
+
+TransferSyntax = Annotated[str, AfterValidator(_never_accepted), AfterValidator(_decodable)]
 
 
 class Receiving(_Text):
@@ -99,7 +110,8 @@ class Receiving(_Text):
     processes: int | None = Field(default=None, ge=1, le=64)
     flushing: Literal["each", "grouped"] = "each"
     sop_classes: tuple[SopClass, ...] = ()
-    transfer_syntaxes: tuple[TransferSyntax, ...] = ACCEPTED
+    transfer_syntaxes: tuple[TransferSyntax, ...] = ()
+    lossy: Literal["accept", "refuse"] = "accept"
     limits: ReceivingLimits = ReceivingLimits()
     tls: ReceivingTls | None = None
     metrics_port: Port | None = None
@@ -116,6 +128,19 @@ class Receiving(_Text):
     def admitted(self) -> tuple[Admitted, ...]:
         """The allow-list."""
         return tuple(Admitted(peer.ae_title, peer.called_ae_title or self.ae_title, peer.host) for peer in self.peers)
+
+    @property
+    def negotiated(self) -> tuple[str, ...]:
+        """The transfer syntaxes that are accepted: those named, else every one that the installed plugins decode."""
+        named = self.transfer_syntaxes or tuple(uid for uid in ACCEPTED if not missing_package(uid))
+        return tuple(uid for uid in named if self.lossy == "accept" or uid not in LOSSY_PLUGINS)
+
+    @model_validator(mode="after")
+    def _has_a_transfer_syntax(self) -> "Receiving":
+        refused = [uid for uid in self.transfer_syntaxes if uid in LOSSY_PLUGINS and self.lossy == "refuse"]
+        if refused:
+            raise ValueError(f"lossy: refuse, and transfer_syntaxes names {', '.join(refused)}: take one of them out")
+        return self
 
     @property
     def capacity(self) -> Capacity:

@@ -36,6 +36,7 @@ def instance(
         calling_ae_title="CT01",
         phantom=False,
         pixels_missing=False,
+        lossy=False,
         attributes={"Modality": "CT", "ImageType": "ORIGINAL\\PRIMARY\\AXIAL", **(attributes or {})},
     )
 

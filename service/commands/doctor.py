@@ -11,9 +11,12 @@ from pathlib import Path
 from models.inference import pick_device
 from models.registry import PackageError, verify
 from service.core.errors import IsocenterError
+from service.core.transfer_syntaxes import ACCEPTED, PLUGIN_PACKAGES, PLUGINS
+from service.edge.codecs import missing_package
 from service.edge.ledger import opened
 from service.edge.spool import Spool
 from service.edge.storage_scu import Remote, echo
+from service.edge.stored_values import can_decode
 from service.roles.dispatcher import remote_for, router_for
 from service.roles.life import OWNER_ONLY
 from service.settings import Settings, load
@@ -44,6 +47,7 @@ def examine(folder: Path) -> Iterator[Line]:
     yield _look("spool", lambda: _spool(settings))
     yield _look("flush", lambda: _flush(settings))
     yield _look("ledger", lambda: _ledger(settings))
+    yield _look("transfer syntaxes", lambda: _transfer_syntaxes(settings))
     yield _look("models", lambda: _models(settings))
     yield _look("device", lambda: pick_device(settings.node.inferring.device))
     for destination in settings.destinations:
@@ -126,6 +130,16 @@ def _ledger(settings: Settings) -> str:
                 f"results wait for {', '.join(sorted(lost))}, which destinations.yaml does not have: add it again"
             )
         return f"{len(ledger.closed_series())} Series recorded"
+
+
+def _transfer_syntaxes(settings: Settings) -> str:
+    accepted = settings.node.receiving.negotiated
+    broken = [uid for uid in accepted if not can_decode(uid)]
+    if broken:
+        packages = sorted({PLUGIN_PACKAGES[PLUGINS[uid]] for uid in broken})
+        raise _Unfit(f"{', '.join(broken)} are accepted and cannot be decoded: install {' '.join(packages)} again")
+    missing = sorted({package for uid in ACCEPTED if (package := missing_package(uid))})
+    return f"{len(accepted)} accepted" + (f"; {', '.join(missing)} would add more" if missing else "")
 
 
 def _models(settings: Settings) -> str:

@@ -74,6 +74,7 @@ class Instance:
     calling_ae_title: str  # who brought it; empty likewise
     phantom: bool  # its header says that it shows nobody
     pixels_missing: bool  # the file is shorter than its Rows, Columns and Bits Allocated say
+    lossy: bool  # its pixels went through a compression that loses something, now or before
     attributes: Mapping[str, str]  # keyword -> value as text; absent when absent or empty
 
     def value(self, keyword: str) -> str:
@@ -161,6 +162,11 @@ class Stack:
         return _instances(self.slices)
 
     @property
+    def lossy(self) -> bool:
+        """True when one of its instances went through lossy compression."""
+        return any(instance.lossy for instance in self.instances)
+
+    @property
     def stack_id(self) -> str:
         """The name of these frames of this Series."""
         return _stack_id(self.slices)
@@ -188,6 +194,11 @@ class Projection:
     split_by: str = ""
 
     @property
+    def lossy(self) -> bool:
+        """True when it went through lossy compression."""
+        return self.slices[0].instance.lossy
+
+    @property
     def instances(self) -> tuple[Instance, ...]:
         """The image."""
         return _instances(self.slices)
@@ -210,6 +221,7 @@ class StackRecord:
     split_by: str
     modality: str
     phantom: bool
+    lossy: bool  # one of its instances at least
     received_at: datetime  # when the last of its instances arrived
 
     @property

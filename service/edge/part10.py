@@ -21,6 +21,7 @@ from service.core.expectation import HINTS
 from service.core.identity import IMPLEMENTATION_CLASS_UID, is_uid
 from service.core.phantoms import is_phantom
 from service.core.stacking import GEOMETRY, SPLITTING
+from service.core.transfer_syntaxes import is_lossy
 from service.edge.file_meta import PREAMBLE
 from service.edge.functional_groups import FunctionalGroups
 from service.edge.quick_header import QuickFile, Wanted, read_quickly
@@ -41,12 +42,14 @@ ROUTING = (
     "ManufacturerModelName",
     "PatientAge",
     "PhotometricInterpretation",
+    "Units",
 )
 _KEYWORDS = tuple(dict.fromkeys((*ROUTING, *SPLITTING, *GEOMETRY, *HINTS, *radiographs.ATTRIBUTES)))
 _OF_FRAMES = (*SPLITTING, *GEOMETRY)
 _OF_ONE_IMAGE = (
     "PatientID",
     "QualityControlImage",
+    "LossyImageCompression",
     "FrameOfReferenceUID",
     "ImagePositionPatient",
     "ImageOrientationPatient",
@@ -143,6 +146,7 @@ def _instance(header: _Header, meta: _FileMeta, bytes_left: int) -> Instance:
         calling_ae_title=meta.calling_ae_title,
         phantom=is_phantom(_text(header.get("QualityControlImage")), _text(header.get("PatientID"))),
         pixels_missing=bytes_left < (needed := _native_bytes(header, meta)) and needed > 0,
+        lossy=is_lossy(meta.transfer_syntax_uid, _text(header.get("LossyImageCompression"))),
         attributes={keyword: text for keyword in _KEYWORDS if (text := _text(header.get(keyword)))},
     )
 

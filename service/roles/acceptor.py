@@ -94,7 +94,7 @@ def door(receiving: Receiving) -> Door:
         ),
         engine=receiving.engine,
         sop_classes=receiving.sop_classes,
-        transfer_syntaxes=receiving.transfer_syntaxes,
+        transfer_syntaxes=receiving.negotiated,
     )
 
 

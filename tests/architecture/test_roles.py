@@ -24,6 +24,7 @@ MAY_LOAD = {
     "service.roles.acceptor": _DICOM,
     "service.roles.dispatcher": _DICOM | {"sqlalchemy", "alembic", "apscheduler"},
     "service.roles.node": _DICOM | {"sqlalchemy", "alembic", "apscheduler"},
+    "service.edge.decoder": {"pydicom"},
     "service.cli": _DICOM | {"sqlalchemy", "alembic", "apscheduler"},
 }
 

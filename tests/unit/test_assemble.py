@@ -100,6 +100,20 @@ def test_the_next_stage_finds_the_instances_in_the_order_of_the_grid(
     assert stack.received_at == NOW
 
 
+def test_a_stack_tells_the_units_of_its_values_and_that_compression_lost_some(
+    spool: Spool, ledger: Ledger, assembler: Assembler
+) -> None:
+    images = factories.ct_series()
+    for image in images:
+        image.Modality, image.Units = "PT", "BQML"
+    images[3].LossyImageCompression = "01"
+    arrive(spool, images, "2.25.1")
+    assembler.tick(after(60))
+    (row,) = ledger.rows(stacks)
+    assert "values in BQML; lossy compressed" in row["geometry"]
+    assert read_stack(spool, row["stack_id"]).lossy
+
+
 def test_a_late_instance_reopens_the_series_and_joins_it_on_the_next_close(
     spool: Spool, ledger: Ledger, assembler: Assembler
 ) -> None:

@@ -5,8 +5,11 @@ from pathlib import Path
 import pytest
 
 from service.core.errors import ConfigurationError
-from service.settings import TEMPLATES, load
+from service.core.transfer_syntaxes import ACCEPTED, LOSSY_PLUGINS
+from service.edge import codecs
+from service.settings import TEMPLATES, Receiving, load
 
+JPEG_LOSSLESS = "1.2.840.10008.1.2.4.70"
 DESTINATIONS = "destinations:\n  - {name: pacs, ae_title: PACS, host: 10.0.0.5, port: 104}\n"
 
 
@@ -126,3 +129,42 @@ def test_relative_paths_are_relative_to_the_configuration(folder: Path) -> None:
     settings = load(folder)
     assert settings.spool == folder / "spool"
     assert settings.ledger_url == f"sqlite:///{folder / 'ledger.sqlite3'}"
+
+
+def receiving(folder: Path, text: str) -> Receiving:
+    (folder / "node.yaml").write_text(f"receiving:\n{text}")
+    return load(folder).node.receiving
+
+
+def test_every_transfer_syntax_that_can_be_decoded_is_accepted(folder: Path) -> None:
+    assert receiving(folder, "  port: 104\n").negotiated == ACCEPTED
+
+
+def test_lossy_transfer_syntaxes_may_be_refused(folder: Path) -> None:
+    negotiated = receiving(folder, "  lossy: refuse\n").negotiated
+    assert set(negotiated) == set(ACCEPTED) - set(LOSSY_PLUGINS)
+
+
+def test_a_transfer_syntax_whose_plugin_is_absent_is_not_accepted(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(codecs, "find_spec", lambda module: None if module == "gdcm" else module)
+    assert JPEG_LOSSLESS not in receiving(folder, "  port: 104\n").negotiated
+    with pytest.raises(ConfigurationError, match="needs python-gdcm, which is not installed"):
+        receiving(folder, f"  transfer_syntaxes: [{JPEG_LOSSLESS}]\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        pytest.param("  transfer_syntaxes: [1.2.840.10008.1.2.4.100]\n", "not decoded here", id="MPEG"),
+        pytest.param(
+            "  lossy: refuse\n  transfer_syntaxes: [1.2.840.10008.1.2.4.91]\n",
+            "1.2.840.10008.1.2.4.91: take one of them out",
+            id="lossy and refused",
+        ),
+    ],
+)
+def test_a_transfer_syntax_that_cannot_be_accepted_is_named(text: str, reason: str, folder: Path) -> None:
+    with pytest.raises(ConfigurationError, match=reason):
+        receiving(folder, text)

@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
+from pydicom.encaps import encapsulate
+from pydicom.uid import UID
 
 from service.core.errors import Broken
 from service.derived.encoding import encode
@@ -109,3 +111,23 @@ def test_a_file_that_is_no_dicom_is_named(tmp_path: Path) -> None:
     assert not is_dicom(path)
     with pytest.raises(Broken, match=r"notes\.txt"):
         read_instance(path)
+
+
+@pytest.mark.parametrize(
+    ("syntax", "said", "lossy"),
+    [
+        pytest.param("1.2.840.10008.1.2.1", "", False, id="nothing said"),
+        pytest.param("1.2.840.10008.1.2.1", "00", False, id="never"),
+        pytest.param("1.2.840.10008.1.2.1", "01", True, id="before it was unpacked"),
+        pytest.param("1.2.840.10008.1.2.4.80", "", False, id="lossless"),
+        pytest.param("1.2.840.10008.1.2.4.81", "", True, id="near-lossless"),
+    ],
+)
+def test_what_went_through_lossy_compression_stays_lossy(
+    syntax: str, said: str, lossy: bool, image: Dataset, tmp_path: Path
+) -> None:
+    image.file_meta.TransferSyntaxUID = UID(syntax)
+    image.LossyImageCompression = said
+    image.PixelData = encapsulate([bytes(8)]) if image.file_meta.TransferSyntaxUID.is_compressed else image.PixelData
+    (tmp_path / "image.dcm").write_bytes(encode(image))
+    assert read_instance(tmp_path / "image.dcm").lossy is lossy

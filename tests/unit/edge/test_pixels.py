@@ -5,12 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pydicom import Dataset, dcmread
-from pydicom.pixels import get_decoder
+from pydicom import Dataset
 
 from service.core.entities import FrameReference, ImageScale, PixelSpacing
 from service.core.errors import Broken, Unsuitable
-from service.core.transfer_syntaxes import ACCEPTED
 from service.derived.encoding import encode
 from service.edge.pixels import read_planes, read_radiograph, read_volume
 from service.edge.spool import Spool
@@ -100,27 +98,6 @@ def test_a_file_that_ends_early_is_named(image: Dataset, tmp_path: Path) -> None
         next(read_planes(tmp_path / "short.dcm"))
 
 
-@pytest.mark.parametrize("syntax", ACCEPTED)
-def test_every_transfer_syntax_that_is_accepted_can_be_decoded(syntax: str) -> None:
-    if syntax.startswith("1.2.840.10008.1.2.4") or syntax.endswith(".1.2.5"):
-        assert get_decoder(syntax).is_available
-
-
-def test_the_same_image_in_every_lossless_syntax_has_the_same_values(
-    real_images: Callable[[str], Path],
-) -> None:
-    folder = real_images("mr_transfer_syntaxes_dcm_qa_ts")
-    names = {"1.2.840.10008.1.2.1", *ACCEPTED}
-    decoded = [next(read_planes(path)) for path in sorted(folder.rglob("*.dcm")) if _syntax(path) in names]
-    assert len(decoded) > 3
-    assert all(np.array_equal(values, decoded[0]) for values in decoded[1:])
-
-
-def _syntax(path: Path) -> str:
-
-    return str(dcmread(path, stop_before_pixels=True).file_meta.TransferSyntaxUID)
-
-
 def test_a_bit_that_turned_on_the_disk_is_found_before_the_pixels_are_used(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "spool")
     image = factories.ct_series(factories.grid(shape=(5, 8, 8)))[0]
@@ -162,3 +139,123 @@ def test_monochrome1_is_turned_so_that_bright_is_dense(tmp_path: Path) -> None:
     )
     assert np.allclose(one.values, two.values.max() + two.values.min() - two.values)
     assert (one.spacing_mm, one.calibrated) == ((0.2, 0.3), True)
+
+
+PET_SLOPES = (0.4823913, 1.0, 3.0e-5)
+
+
+@pytest.mark.parametrize("slope", PET_SLOPES)
+def test_fractions_of_a_slope_are_rounded_once(slope: float, image: Dataset, tmp_path: Path) -> None:
+    stored = np.random.default_rng(0).integers(-32768, 32768, (6, 5))
+    store(image, stored.astype("<i2"))
+    image.PixelRepresentation, image.BitsStored, image.HighBit = 1, 16, 15
+    image.RescaleSlope, image.RescaleIntercept = str(slope), "-0.125"
+    assert np.array_equal(plane(image, tmp_path), (stored * slope - 0.125).astype(np.float32))
+
+
+def test_whole_numbers_keep_every_digit(image: Dataset, tmp_path: Path) -> None:
+    store(image, np.full((6, 5), 65535, dtype="<u2"))
+    image.BitsStored, image.HighBit, image.RescaleSlope, image.RescaleIntercept = 16, 15, 257, 8_000_003
+    assert np.all(plane(image, tmp_path) == np.float32(65535 * 257 + 8_000_003))
+
+
+@pytest.mark.parametrize(
+    ("slope", "intercept", "reason"),
+    [
+        pytest.param("2", None, "both are needed", id="no intercept"),
+        pytest.param("1e400", "0", "must be finite", id="infinite"),
+    ],
+)
+def test_a_rescale_that_says_nothing_clear_is_refused(
+    slope: str, intercept: str | None, reason: str, image: Dataset, tmp_path: Path
+) -> None:
+    image.RescaleSlope = slope
+    del image.RescaleIntercept
+    if intercept is not None:
+        image.RescaleIntercept = intercept
+    with pytest.raises(Broken, match=reason):
+        plane(image, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("vr", "written"),
+    [
+        pytest.param("US", [7, 300, 65000], id="as US"),
+        pytest.param("OW", np.array([7, 300, 65000], dtype="<u2").tobytes(), id="as OW"),
+    ],
+)
+def test_a_modality_lut_gives_its_entries_and_its_ends_beyond_them(
+    vr: str, written: object, image: Dataset, tmp_path: Path
+) -> None:
+    values = np.full((6, 5), -4, dtype="<i2")
+    values[0], values[1], values[2] = -3, -2, 2000
+    store(image, values)
+    image.PixelRepresentation, image.BitsStored, image.HighBit = 1, 16, 15
+    del image.RescaleSlope, image.RescaleIntercept
+    table = Dataset()
+    table.add_new("LUTDescriptor", "US", [3, 65536 - 4, 16])  # the first value mapped is -4
+    table.add_new("LUTData", vr, written)
+    table.ModalityLUTType = "US"
+    image.ModalityLUTSequence = [table]
+    assert plane(image, tmp_path)[:4, 0].tolist() == [300.0, 65000.0, 65000.0, 7.0]
+
+
+def test_a_modality_lut_that_is_too_short_is_refused(image: Dataset, tmp_path: Path) -> None:
+    table = Dataset()
+    table.LUTDescriptor, table.ModalityLUTType = [4, 0, 16], "US"
+    table.add_new("LUTData", "US", [1, 2, 3])
+    image.ModalityLUTSequence = [table]
+    with pytest.raises(Broken, match="4 entries and has 3"):
+        plane(image, tmp_path)
+
+
+def test_padding_may_be_a_range_and_be_written_as_unsigned(image: Dataset, tmp_path: Path) -> None:
+    values = np.full((6, 5), 50, dtype="<i2")
+    values[0], values[1], values[2] = -2000, -1990, 10
+    store(image, values)
+    image.PixelRepresentation, image.BitsStored, image.HighBit = 1, 16, 15
+    image.RescaleSlope, image.RescaleIntercept = 1, 0
+    image.add_new("PixelPaddingValue", "US", 65536 - 2000)
+    image.add_new("PixelPaddingRangeLimit", "US", 65536 - 1990)
+    assert plane(image, tmp_path)[:4, 0].tolist() == [10.0, 10.0, 10.0, 50.0]
+
+
+def test_signed_monochrome1_is_turned_without_running_over(image: Dataset, tmp_path: Path) -> None:
+    values = np.full((6, 5), -2048, dtype="<i2")
+    values[0] = 2047
+    store(image, values)
+    image.Modality, image.PhotometricInterpretation, image.PixelRepresentation = "DX", "MONOCHROME1", 1
+    image.RescaleSlope, image.RescaleIntercept = 1, 0
+    assert plane(image, tmp_path)[:2, 0].tolist() == [-2048.0, 2047.0]
+
+
+def enhanced(image: Dataset, frames: int) -> Dataset:
+    """A multi-frame image whose frame n holds n and has the slope n + 0.5."""
+    image.NumberOfFrames = frames
+    image.PixelData = b"".join(np.full((6, 5), n, dtype="<u2").tobytes() for n in range(1, frames + 1))
+    items = []
+    for number in range(1, frames + 1):
+        transformation, item = Dataset(), Dataset()
+        transformation.RescaleSlope, transformation.RescaleIntercept = number + 0.5, -1
+        item.PixelValueTransformationSequence = [transformation]
+        items.append(item)
+    image.PerFrameFunctionalGroupsSequence = items
+    return image
+
+
+def test_each_frame_has_the_rescale_of_its_functional_group(image: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "enhanced.dcm").write_bytes(encode(enhanced(image, 3)))
+    planes = read_planes(tmp_path / "enhanced.dcm", [3, 1])
+    assert [float(values[0, 0]) for values in planes] == [3 * 3.5 - 1, 1 * 1.5 - 1]
+
+
+def test_a_frame_that_is_not_there_is_named(image: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "enhanced.dcm").write_bytes(encode(enhanced(image, 3)))
+    with pytest.raises(Broken, match=r"enhanced\.dcm: it has 3 frames, and no frame 4"):
+        next(read_planes(tmp_path / "enhanced.dcm", [4]))
+
+
+def test_a_grid_that_no_memory_holds_is_refused_before_any_is_taken(tmp_path: Path) -> None:
+    grid = factories.grid(shape=(2000, 65535, 65535))
+    with pytest.raises(Unsuitable, match="2000 slices of 65535 x 65535 pixels"):
+        read_volume([(tmp_path / "absent.dcm", FrameReference("1"))], grid)

@@ -57,6 +57,13 @@ def test_an_objection_names_what_was_found_and_what_was_expected(modality: str, 
     assert objections(CROP, modality, grid) == (sentence,)
 
 
+def test_lossy_images_are_declined_by_a_model_that_was_not_validated_on_them() -> None:
+    strict = CROP.model_copy(update={"lossy": False})
+    assert objections(CROP, "MR", crop(), lossy=True) == ()
+    assert objections(strict, "MR", crop()) == ()
+    assert "lossy compression" in objections(strict, "MR", crop(), lossy=True)[0]
+
+
 def test_every_reason_is_given_at_once() -> None:
     assert len(objections(CROP, "CT", crop(shape=(10, 300, 300)))) == 5
 
