@@ -115,7 +115,7 @@ def _calls(receiving: Receiving, peer: Peer, archive: PeerArchive, spool: Spool)
     if archive.retrieve == "move":
         return Calls(count, partial(move, remote, destination=peer.called_ae_title or receiving.ae_title))
     receiver = Receiver(spool, receiving.refuse_below_free)
-    storing = Storing(peer.ae_title, receiving.transfer_syntaxes, receiver.begin, receiver.note_end)
+    storing = Storing(peer.ae_title, receiving.negotiated, receiver.begin, receiver.note_end)
     return Calls(count, partial(get, remote, storing=storing), retrieves_by="C-GET")
 
 
