@@ -67,6 +67,7 @@ class FastAssociation(Association):  # type: ignore[misc] # pynetdicom has no ty
         self.record = record
         self.on_end: OnEnd = lambda _: None
         self._connection = connection
+        self._negotiated = False
         self._on_store = on_store
         self._stream = PduStream(connection, limits)
         self._messages = Messages(self._stream, limits, self)
@@ -80,15 +81,20 @@ class FastAssociation(Association):  # type: ignore[misc] # pynetdicom has no ty
         except ConnectionEnded as ended:
             self._break_off(ended.how, str(ended))
         except Exception as error:
-            self._break_off("failed", whereabouts(error))
-            structlog.get_logger().error(
-                "association failed", association=self.record.association, reason=whereabouts(error)
-            )
+            self._fail(error)
         finally:
             self._messages.give_up()
             self._stream.linger(_LINGER_SECONDS)
             self._connection.close()
             self._end("aborted" if self.is_aborted else "closed")
+
+    def _fail(self, error: Exception) -> None:
+        if not self._negotiated:  # pynetdicom raises anything on a hostile A-ASSOCIATE-RQ
+            self._break_off("violation", f"an A-ASSOCIATE-RQ cannot be understood ({type(error).__name__})")
+            return
+        self._break_off("failed", whereabouts(error))
+        log = structlog.get_logger()
+        log.error("association failed", association=self.record.association, reason=whereabouts(error))
 
     def break_off(self) -> None:
         """End the association from another thread."""
@@ -109,6 +115,7 @@ class FastAssociation(Association):  # type: ignore[misc] # pynetdicom has no ty
         on_end(self.record)
 
     def _run_reactor(self) -> None:
+        self._negotiated = True
         while self.is_established:
             pdu_type, length = self._stream.header()
             if pdu_type == _P_DATA_TF:

@@ -59,6 +59,25 @@ def test_a_data_set_without_end_is_cut_at_its_limit(shared: Shared) -> None:
         large_attacks.endless_data_set(crowd)
 
 
+@pytest.mark.parametrize(
+    "context",
+    [
+        pytest.param(wire.Context(1, "", (wire.IMPLICIT_LITTLE_ENDIAN,)), id="no abstract syntax"),
+        pytest.param(wire.Context(1, wire.CT, ()), id="no transfer syntax"),
+        pytest.param(wire.Context(1, wire.CT, ("",)), id="an empty transfer syntax"),
+        pytest.param(wire.Context(0, wire.CT, (wire.IMPLICIT_LITTLE_ENDIAN,)), id="a context of an even number"),
+    ],
+)
+def test_a_presentation_context_that_is_none_is_the_peers_fault_and_logged_as_such(
+    shared: Shared, context: wire.Context
+) -> None:
+    with shared.lent() as receiver, Crowd(receiver.port) as crowd:
+        member = crowd.connect()
+        offer(member, wire.associate_rq(EVIL, [context]))
+        assert member.recv(1) in {b"\x02", b"\x03", b"\x07"}  # accepted, rejected or aborted, and never silence
+        assert receiver.unhandled() == []
+
+
 def test_a_peer_that_holds_all_shared_slots_leaves_the_others_theirs(tmp_path: Path) -> None:
     limits = {"associations": 4}
     with receiving(tmp_path, limits) as receiver, withstanding(warm(receiver)), Crowd(receiver.port) as crowd:
