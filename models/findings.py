@@ -27,8 +27,9 @@ class SegmentVolume:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Findings:
-    """A label map on the source grid and the volume of each of the model's structures."""
+    """A label map on the source's grid and the volume of each of the model's structures."""
 
     algorithm: Algorithm
     label_map: LabelMap
     volumes: tuple[SegmentVolume, ...]
+    places: tuple[float, ...] = ()  # of unevenly spaced source planes among its slices: models/uneven.py

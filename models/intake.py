@@ -1,10 +1,11 @@
 """Why a model must not run on an image, in words for the people who read the answer."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from models.manifest import Intake, Span
+from models.uneven import gaps_mm
 from models.volume import Grid, Volume
 
 ALONG = ("between slices", "between rows", "between columns")
@@ -12,13 +13,19 @@ ACROSS = ("across the slices", "across the rows", "across the columns")
 ROUNDING = 1e-3  # positions in headers are decimal strings: 1.4999999 is 1.5
 
 
-def objections(intake: Intake, modality: str, grid: Grid, *, lossy: bool = False) -> tuple[str, ...]:
-    """Every reason, value and expectation named, against running on this modality and grid; empty when it may run."""
+def objections(
+    intake: Intake, modality: str, grid: Grid, *, lossy: bool = False, places: Sequence[float] = ()
+) -> tuple[str, ...]:
+    """Every reason, value and expectation named, against running on this modality and grid; empty when it may run.
+
+    `places` are those of unevenly spaced slices on the grid.
+    """
     return (
         *_modality(intake, modality),
         *_compression(intake, lossy),
-        *_slices(intake, grid),
-        *_spacing(intake, grid),
+        *_evenness(intake, grid, places),
+        *_slices(intake, len(places) or grid.shape[0]),
+        *_spacing(intake, grid, gaps_mm(places, grid)[1]),
         *_extent(intake, grid),
     )
 
@@ -45,13 +52,22 @@ def _compression(intake: Intake, lossy: bool) -> Iterator[str]:
         yield "the image went through lossy compression; the model was validated on images that did not"
 
 
-def _slices(intake: Intake, grid: Grid) -> Iterator[str]:
-    if not intake.slices.holds(grid.shape[0]):
-        yield f"there are {grid.shape[0]} slices; the model was validated on {intake.slices}"
+def _evenness(intake: Intake, grid: Grid, places: Sequence[float]) -> Iterator[str]:
+    if places and not intake.irregular_spacing:
+        smallest, largest = gaps_mm(places, grid)
+        yield (
+            f"the distance between slices varies from {smallest:.4g} to {largest:.4g} mm; "
+            "the model was validated on evenly spaced slices"
+        )
 
 
-def _spacing(intake: Intake, grid: Grid) -> Iterator[str]:
-    for where, spacing_mm in zip(ALONG, grid.voxel_size_mm, strict=True):
+def _slices(intake: Intake, count: int) -> Iterator[str]:
+    if not intake.slices.holds(count):
+        yield f"there are {count} slices; the model was validated on {intake.slices}"
+
+
+def _spacing(intake: Intake, grid: Grid, largest_gap_mm: float) -> Iterator[str]:
+    for where, spacing_mm in zip(ALONG, (largest_gap_mm, *grid.voxel_size_mm[1:]), strict=True):
         if not _nearly(intake.spacing_mm, float(spacing_mm)):
             yield f"the distance {where} is {spacing_mm:.4g} mm; the model was validated on {intake.spacing_mm} mm"
 

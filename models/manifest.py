@@ -55,6 +55,7 @@ class Intake(Text):
     modalities: tuple[str, ...]
     spacing_mm: Span = Span()  # every axis
     slices: Span = Span(minimum=3)
+    irregular_spacing: bool = False  # whether unevenly spaced slices may be interpolated; their largest gap counts
     extent_mm: Span = Span()  # every axis: voxels times spacing
     values: Span = Span()  # after the Modality LUT: HU for CT
     lossy: bool = True  # whether images that went through lossy compression may be read

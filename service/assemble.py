@@ -159,6 +159,7 @@ def record_of(stack: Stack | Projection, received_at: datetime) -> StackRecord:
         study_instance_uid=first.study_instance_uid,
         frames=tuple(each.reference for each in stack.slices),
         grid=stack.grid if isinstance(stack, Stack) else None,
+        places=stack.places if isinstance(stack, Stack) else (),
         split_by=stack.split_by,
         modality=first.value("Modality"),
         phantom=all(instance.phantom for instance in stack.instances),

@@ -7,6 +7,7 @@ from typing import Literal
 
 from models.inference import Predictor, load, pick_device
 from models.intake import value_objections
+from models.measurement import on_planes
 from models.registry import BUILT_IN, Package, PackageError, find
 from service.core.errors import Broken, TryAgain, Unsuitable
 from service.core.jobs import Job
@@ -40,13 +41,13 @@ def infer(bench: Bench, job: Job) -> None:
     _refuse(why_not(package.manifest, stack, phantom_models_may_answer=bench.phantom_models_may_answer))
     if stack.grid is None:
         raise Unsuitable(f"{job.model} is for volumes, and this is a radiograph")
-    volume = read_volume(stack_frames(spool, stack), stack.grid)
+    volume = read_volume(stack_frames(spool, stack), stack.grid, stack.places)
     _refuse(value_objections(package.manifest.intake, volume))
     try:
         findings = _predictor(package, bench.device)(volume)
     except MemoryError as error:
         raise TryAgain(f"{job.model} ran out of memory") from error
-    keep_findings(spool, job.job_id, findings)
+    keep_findings(spool, job.job_id, on_planes(findings, stack.places))
 
 
 def _refuse(objections: tuple[str, ...]) -> None:

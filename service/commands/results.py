@@ -13,6 +13,7 @@ from rich.table import Table
 
 from models.findings import Findings
 from models.phantom import Phantom
+from models.uneven import spread
 from models.volume import LabelMap
 from service.commands.archive import Archive
 from service.core.entities import FrameReference
@@ -100,11 +101,12 @@ def _series_of(segmentation: Dataset) -> str:
 
 
 def _label_map(segmentation: Dataset, findings: Findings, sources: Sequence[FrameReference]) -> LabelMap:
-    labels = np.zeros(findings.label_map.grid.shape, dtype=np.uint8)
+    grid = findings.label_map.grid
+    labels = np.zeros((len(sources), *grid.shape[1:]), dtype=np.uint8)
     value_of = dict(enumerate((v.label.value for v in findings.volumes if v.voxels), start=1))
     for frame in frames(segmentation):
         labels[sources.index(frame.source)][frame.pixels] = value_of[frame.segment_number]
-    return LabelMap(findings.label_map.grid, labels)
+    return LabelMap(grid, spread(labels, findings.places, grid.shape[0]))
 
 
 def _dice(found: LabelMap, truth: LabelMap, label: int) -> float:
@@ -115,5 +117,5 @@ def _dice(found: LabelMap, truth: LabelMap, label: int) -> float:
 
 def _picture(spool: Spool, stack_id: str, findings: Findings) -> bytes:
     stack = read_stack(spool, stack_id)
-    volume = read_volume(stack_frames(spool, stack), findings.label_map.grid)
+    volume = read_volume(stack_frames(spool, stack), findings.label_map.grid, findings.places)
     return png(sheet(volume, findings, _WINDOW.get(stack.modality, window_of(volume))))

@@ -133,11 +133,16 @@ def examine(folder: Folder, part: Part, image: Volume | Radiograph | None) -> Fo
 def image_of(folder: Folder, part: Part) -> Volume | Radiograph | None:
     """The values of a stack or radiograph; None where there is none. Raises as read_volume."""
     if isinstance(part, Stack):
-        return read_volume(folder.files(part), part.grid)
+        return stack_volume(folder, part)
     if isinstance(part, Projection):
         ((path, frame),) = folder.files(part)
         return read_radiograph(path, part.scale, frame)
     return None
+
+
+def stack_volume(folder: Folder, stack: Stack) -> Volume:
+    """The values of a stack. Raises as read_volume."""
+    return read_volume(folder.files(stack), stack.grid, stack.places)
 
 
 def survey(folder: Folder) -> Iterator[tuple[Found, Volume | Radiograph | None]]:

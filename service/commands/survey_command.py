@@ -12,11 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from models.nifti import write_volume
-from models.volume import Volume
-from service.commands.survey import Found, compare, image_of, look, parts, survey
+from service.commands.survey import Folder, Found, compare, look, parts, stack_volume, survey
 from service.commands.survey_page import Page
 from service.core.entities import Refusal, Stack
-from service.core.errors import IsocenterError
+from service.core.errors import IsocenterError, Unsuitable
+from service.core.stacking import Part
 
 application = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 _UNSAFE = re.compile(r"[^A-Za-z0-9.-]+")
@@ -51,22 +51,24 @@ def export(path: Path, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     seen = look(path)
     for part in parts(seen):
-        first = part.slices[0]
-        if isinstance(part, Refusal):
-            typer.echo(f"{first.instance.series_instance_uid}: not written: {part.reason}: {part.sentence}")
-            continue
-        if not isinstance(part, Stack):
-            typer.echo(f"{first.instance.series_instance_uid}: not written: a radiograph has no place in the patient")
-            continue
-        target = folder / _file_name(part)
+        uid = part.slices[0].instance.series_instance_uid
         try:
-            volume = image_of(seen, part)
+            typer.echo(f"{uid}: {_exported(seen, part, folder)}")
         except IsocenterError as error:
-            typer.echo(f"{first.instance.series_instance_uid}: not written: {error}")
-            continue
-        if isinstance(volume, Volume):
-            write_volume(target, volume)
-            typer.echo(f"{first.instance.series_instance_uid}: {target}")
+            typer.echo(f"{uid}: not written: {error}")
+
+
+def _exported(seen: Folder, part: Part, folder: Path) -> Path:
+    """The file that a stack was written to. Raises Unsuitable for what NIfTI cannot hold."""
+    if isinstance(part, Refusal):
+        raise Unsuitable(f"{part.reason}: {part.sentence}")
+    if not isinstance(part, Stack):
+        raise Unsuitable("a radiograph has no place in the patient")
+    if part.places:
+        raise Unsuitable(f"{part.remarks[0]}; NIfTI holds evenly spaced slices only")
+    target = folder / _file_name(part)
+    write_volume(target, stack_volume(seen, part))
+    return target
 
 
 def _file_name(stack: Stack) -> str:

@@ -122,7 +122,7 @@ def _may_be_sent_more(arrival: Arrival, now: datetime, patience: Patience) -> bo
 
 def looks(parts: Sequence[Part], instances: Sequence[Instance]) -> Looks:
     """What positions, headers and the sizes of the parts say of a Series."""
-    if any(isinstance(part, Refusal) and part.reason in _HOLES for part in parts):
+    if any(map(_is_holed, parts)):
         return Looks.HOLED
     announced = tallies(instances)
     if any(map(_is_too_small, parts)) or any(each.came < each.expected for each in announced):
@@ -130,6 +130,12 @@ def looks(parts: Sequence[Part], instances: Sequence[Instance]) -> Looks:
     if not parts_are_equal(parts):
         return Looks.UNSURE
     return Looks.ANNOUNCED if announced else Looks.GAPLESS
+
+
+def _is_holed(part: Part) -> bool:
+    if isinstance(part, Refusal):
+        return part.reason in _HOLES
+    return isinstance(part, Stack) and bool(part.places)  # slices that are still to come leave uneven gaps
 
 
 def _is_too_small(part: Part) -> bool:

@@ -149,12 +149,16 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stack:
-    """Parallel planes in order along their normal, on one grid, which is sheared where the gantry was tilted."""
+    """Parallel planes in order along their normal, on one grid, which is sheared where the gantry was tilted.
+
+    Each plane is a slice of the grid, unless they are unevenly spaced: then `places` say where each one lies.
+    """
 
     slices: tuple[Slice, ...]
     grid: Grid
     split_by: str  # the attributes and values that tell this stack from its siblings, or empty
     remarks: tuple[str, ...] = ()  # what else its header says of its geometry, where that disagrees
+    places: tuple[float, ...] = ()  # of its planes among the slices of the grid, where they are not evenly spaced
 
     @property
     def instances(self) -> tuple[Instance, ...]:
@@ -218,6 +222,7 @@ class StackRecord:
     study_instance_uid: str
     frames: tuple[FrameReference, ...]
     grid: Grid | None  # None: a radiograph
+    places: tuple[float, ...]  # as those of a Stack
     split_by: str
     modality: str
     phantom: bool

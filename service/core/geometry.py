@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from models.uneven import gaps_mm
 from models.volume import Grid, Matrix, Vector
 from service.core.entities import Orientation, Plane, Reason
 from service.core.errors import NotAVolume
@@ -18,9 +19,11 @@ ALIGNMENT_MM = 0.1  # lateral drift that rounding explains
 SPACING_TOLERANCE = 0.01  # how far a slice may lie from its place, as part of the median gap; but at least:
 SPACING_TOLERANCE_MM = 0.02
 FEWEST_SLICES = 3  # two gaps: the least that shows whether a slice is missing
+MOST_UNEVEN = 16  # times the smallest gap between slices: what is further apart cannot be interpolated
 HOLE_SHARE = 0.8  # a stack with a hole has at least this share of ordinary gaps
 
 Order = NDArray[np.intp]
+Places = tuple[float, ...]
 
 
 def normal(orientation: Orientation) -> Vector:
@@ -41,12 +44,13 @@ def heights(planes: Sequence[Plane]) -> Vector:
     return np.array([plane.position_mm for plane in planes]) @ normal(planes[0].orientation)
 
 
-def arrange(planes: Sequence[Plane], thickness_mm: float = 0.0) -> tuple[Order, Grid]:
+def arrange(planes: Sequence[Plane], thickness_mm: float = 0.0) -> tuple[Order, Grid, Places]:
     """The order of like, parallel planes along their normal, (n,), and the one grid they lie on.
 
-    A tilted gantry shears the grid. `thickness_mm` is how far a lone plane reaches, where its header says so. Raises
-    NotAVolume, with its reason, when planes repeat a position, are unaligned, have a hole, are not evenly spaced, or
-    when there is one of unknown thickness.
+    A tilted gantry shears the grid. Unevenly spaced planes get a grid of their smallest distance and their fractional
+    places among its slices, (n,); evenly spaced ones are its slices, and have no places. `thickness_mm` is how far a
+    lone plane reaches, where its header says so. Raises NotAVolume, with its reason, when planes repeat a position,
+    are unaligned, have a hole, when their distances differ too much, or when there is one of unknown thickness.
     """
     height = heights(planes)
     order = np.argsort(height, kind="stable")
@@ -54,12 +58,14 @@ def arrange(planes: Sequence[Plane], thickness_mm: float = 0.0) -> tuple[Order, 
     gaps = np.diff(height[order])
     if len(planes) == 1:
         step_mm = normal(planes[0].orientation) * _required(thickness_mm)
-        return order, _grid(planes[0], 1, positions[0], step_mm)
+        return order, _grid(planes[0], 1, positions[0], step_mm), ()
     _require_distinct(gaps, height[order])
     _require_alignment(positions, planes[0].orientation)
-    _require_even(gaps, height[order])
-    step_mm = (positions[-1] - positions[0]) / (len(positions) - 1)
-    return order, _grid(planes[0], len(planes), positions[0], step_mm)
+    _require_no_hole(gaps, height[order])
+    places = () if _is_even(gaps, height[order]) else _places(gaps)
+    count = round(places[-1]) + 1 if places else len(planes)
+    step_mm = (positions[-1] - positions[0]) / (count - 1)
+    return order, _grid(planes[0], count, positions[0], step_mm), places
 
 
 def _required(thickness_mm: float) -> float:
@@ -89,18 +95,30 @@ def _require_alignment(positions: Matrix, orientation: Orientation) -> None:
         raise NotAVolume(Reason.UNALIGNED, sentence)
 
 
-def _require_even(gaps: Vector, height: Vector) -> None:
+def _tolerance_mm(usual: float) -> float:
+    return max(SPACING_TOLERANCE * usual, SPACING_TOLERANCE_MM)
+
+
+def _is_even(gaps: Vector, height: Vector) -> bool:
+    off_place = np.abs(height - np.linspace(height[0], height[-1], height.size)).max()
+    return bool(off_place <= _tolerance_mm(float(np.median(gaps))))
+
+
+def _require_no_hole(gaps: Vector, height: Vector) -> None:
     usual = float(np.median(gaps))
-    tolerance = max(SPACING_TOLERANCE * usual, SPACING_TOLERANCE_MM)
-    if np.abs(height - np.linspace(height[0], height[-1], height.size)).max() <= tolerance:
-        return
     steps = np.rint(gaps / usual)
-    regular = np.abs(gaps - steps * usual) <= tolerance * np.maximum(steps, 1)
+    regular = np.abs(gaps - steps * usual) <= _tolerance_mm(usual) * np.maximum(steps, 1)
     if regular.all() and steps.min() >= 1 < steps.max() and np.mean(steps == 1) >= HOLE_SHARE:
         raise NotAVolume(Reason.HOLE, _describe_holes(steps, height, usual))
-    raise NotAVolume(
-        Reason.IRREGULAR_SPACING, f"gaps between slices range from {gaps.min():.3f} to {gaps.max():.3f} mm"
-    )
+
+
+def _places(gaps: Vector) -> Places:
+    """Where planes with these gaps lie among slices about as far apart as the smallest of the gaps."""
+    if gaps.max() > MOST_UNEVEN * gaps.min():
+        sentence = f"gaps between slices range from {gaps.min():.3f} to {gaps.max():.3f} mm"
+        raise NotAVolume(Reason.IRREGULAR_SPACING, sentence)
+    reach = np.concatenate([[0.0], np.cumsum(gaps)])
+    return tuple((reach / reach[-1] * np.ceil(reach[-1] / gaps.min() - 1e-6)).tolist())
 
 
 def _describe_holes(steps: Vector, height: Vector, usual: float) -> str:
@@ -121,13 +139,16 @@ def _grid(plane: Plane, count: int, first_mm: Vector, step_mm: Vector) -> Grid:
     return Grid((count, plane.rows, plane.columns), affine)
 
 
-def remarks(grid: Grid, spacing_between_slices_mm: float, slice_thickness_mm: float) -> tuple[str, ...]:
+def remarks(grid: Grid, places: Places, spacing_between_slices_mm: float, slice_thickness_mm: float) -> tuple[str, ...]:
     """Where the header and the positions disagree, in words; what the header does not say (0) disagrees with nothing.
 
     Positions decide; Slice Thickness may differ rightly, when slices overlap or have gaps between them.
     """
     found = []
     distance = grid.plane_distance_mm
+    if places:
+        smallest, largest = gaps_mm(places, grid)
+        found.append(f"{Reason.IRREGULAR_SPACING}: {len(places)} slices, {smallest:.4g} to {largest:.4g} mm apart")
     tolerance = max(SPACING_TOLERANCE * distance, SPACING_TOLERANCE_MM)
     if spacing_between_slices_mm and abs(abs(spacing_between_slices_mm) - distance) > tolerance:
         found.append(f"Spacing Between Slices says {spacing_between_slices_mm:g} mm, positions say {distance:.4g} mm")

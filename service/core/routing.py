@@ -103,7 +103,7 @@ _ATTRIBUTES = {
 
 def match(rule: Rule, slices: Sequence[Slice], grid: Grid | None) -> Match:
     """The rule judged on the consensus of all slices and on the stack's own facts; a radiograph has no grid."""
-    return Match(rule, (*match_attributes(rule, slices).conditions, *_geometry(rule.when, grid)))
+    return Match(rule, (*match_attributes(rule, slices).conditions, *_geometry(rule.when, grid, len(slices))))
 
 
 def match_attributes(rule: Rule, slices: Sequence[Slice]) -> Match:
@@ -117,9 +117,9 @@ def match_attributes(rule: Rule, slices: Sequence[Slice]) -> Match:
     return Match(rule, tuple(conditions))
 
 
-def _geometry(when: When, grid: Grid | None) -> list[Condition]:
+def _geometry(when: When, grid: Grid | None, count: int) -> list[Condition]:
     plane = [_pattern("plane", when.plane, (plane_name(grid) if grid else "",))] if when.plane else []
-    return [*plane, *(_spans(when, grid) if grid else _without_place(when))]
+    return [*plane, *(_spans(when, grid, count) if grid else _without_place(when))]
 
 
 def _pattern(name: str, patterns: Patterns, values: tuple[str, ...]) -> Condition:
@@ -140,10 +140,10 @@ def _without_place(when: When) -> list[Condition]:
 _SPANS = ("slices", "slice_spacing_mm", "pixel_spacing_mm", "extent_mm")
 
 
-def _spans(when: When, grid: Grid) -> list[Condition]:
+def _spans(when: When, grid: Grid, count: int) -> list[Condition]:
     extent = grid.voxel_size_mm * grid.shape
     measured = (
-        ("slices", when.slices, (grid.shape[0],)),
+        ("slices", when.slices, (count,)),
         ("slice_spacing_mm", when.slice_spacing_mm, (grid.plane_distance_mm,)),
         ("pixel_spacing_mm", when.pixel_spacing_mm, grid.spacing_mm[1:]),
         ("extent_mm", when.extent_mm, extent),

@@ -184,11 +184,11 @@ def _stacks(members: Sequence[Placed], split_by: str) -> list[Part]:
         return [part for name, group in groups for part in _stacks(group, f"{split_by} {name}".strip())]
     distance_mm, thickness_mm = (_millimetres(members[0][0], keyword) for keyword in GEOMETRY)
     try:
-        order, grid = arrange([plane for _, plane, _ in members], distance_mm or thickness_mm)
+        order, grid, places = arrange([plane for _, plane, _ in members], distance_mm or thickness_mm)
     except NotAVolume as refusal:
         return [Refusal(tuple(each for each, _, _ in members), Reason(refusal.reason), str(refusal))]
-    said = remarks(grid, distance_mm, thickness_mm) if len(members) > 1 else ()
-    return [Stack(tuple(members[index][0] for index in order), grid, split_by, said)]
+    said = remarks(grid, places, distance_mm, thickness_mm) if len(members) > 1 else ()
+    return [Stack(tuple(members[index][0] for index in order), grid, split_by, said, places)]
 
 
 def _millimetres(each: Slice, keyword: str) -> float:

@@ -16,7 +16,7 @@ def why_not(manifest: Manifest, stack: StackRecord, *, phantom_models_may_answer
         return (f"{manifest.name} is for volumes, and this is a radiograph",)
     return (
         *_evidence_objections(manifest, stack, phantom_models_may_answer),
-        *objections(manifest.intake, stack.modality, stack.grid, lossy=stack.lossy),
+        *objections(manifest.intake, stack.modality, stack.grid, lossy=stack.lossy, places=stack.places),
     )
 
 

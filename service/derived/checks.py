@@ -53,14 +53,14 @@ def prove_required_attributes(derived: Dataset) -> None:
     same("absent mandatory attributes", absent_attributes(derived), [])
 
 
-def prove_grid(sources: Sequence[Dataset], grid: Grid) -> None:
-    """Raise Unproven unless slice k of the grid lies where source k lies."""
-    same("number of slices", grid.shape[0], len(sources))
-    for index, source in enumerate(sources):
+def prove_grid(sources: Sequence[Dataset], grid: Grid, places: Sequence[float] = ()) -> None:
+    """Raise Unproven unless source k lies where slice k of the grid lies, or its place on it."""
+    same("number of slices", len(places) or grid.shape[0], len(sources))
+    for index, (place, source) in enumerate(zip(places or range(len(sources)), sources, strict=True)):
         rows, columns = int(source.Rows), int(source.Columns)
         same(f"size of slice {index}", grid.shape[1:], (rows, columns))
         corners = np.array([(0, 0), (rows - 1, 0), (0, columns - 1)], dtype=np.float64)
-        on_grid = grid.to_world(np.column_stack((np.full(3, float(index)), corners)))
+        on_grid = grid.to_world(np.column_stack((np.full(3, float(place)), corners)))
         tolerance_mm = max(VOXEL_TOLERANCE * float(grid.spacing_mm.min()), ALIGNMENT_MM)
         close(f"place of slice {index} in mm", on_grid, corners_mm(source, corners), tolerance_mm)
 

@@ -29,7 +29,7 @@ def build(sources: Sequence[Dataset], findings: Findings, segmentation: Dataset 
 
     A structure that was found has its volume and its segment in `segmentation`; any other is stated to be absent.
     """
-    instances = lean_instances(sources, findings.label_map.grid)
+    instances = lean_instances(sources, findings)
     report = sr.Comprehensive3DSR(
         evidence=[*instances, *([] if segmentation is None else [segmentation])],
         content=sr.MeasurementReport(

@@ -15,6 +15,8 @@ from pydicom.uid import (
 )
 
 from models.findings import Findings, SegmentVolume
+from models.measurement import plane_labels
+from models.uneven import spread
 from service.core.errors import Unproven
 from service.core.geometry import ORIENTATION_TOLERANCE
 from service.derived import content_tree
@@ -38,7 +40,7 @@ _RELATIVE_TOLERANCE = 1e-5  # the report gives six digits
 def prove_segmentation(encoded: bytes, sources: Sequence[Dataset], findings: Findings) -> None:
     """Raise Unproven unless the Segmentation holds exactly the label map, on the planes of the sources."""
     prove_volumes(findings)
-    prove_grid(sources, findings.label_map.grid)
+    prove_grid(sources, findings.label_map.grid, findings.places)
     segmentation = _read(encoded, SegmentationStorage)
     prove_identity(segmentation, sources)
     prove_required_attributes(segmentation)
@@ -121,6 +123,7 @@ def _prove_frames(segmentation: Dataset, sources: Sequence[Dataset], findings: F
     """Every frame equals its slice of the label map, and together they leave nothing out."""
     slices = {reference(source): index for index, source in enumerate(sources)}
     found = _found(findings)
+    labels = plane_labels(findings)
     voxels = [0] * len(found)
     seen: set[tuple[int, int]] = set()
     for frame in frames(segmentation):
@@ -131,11 +134,13 @@ def _prove_frames(segmentation: Dataset, sources: Sequence[Dataset], findings: F
         place = (frame.segment_number, index)
         same(f"whether frame {frame.number} repeats segment and slice {place}", place in seen, False)
         seen.add(place)
-        drawn = findings.label_map.labels[index] == found[frame.segment_number - 1].label.value
-        wrong = int(np.count_nonzero(frame.pixels != drawn))
+        expected = labels[index] == found[frame.segment_number - 1].label.value
+        wrong = int(np.count_nonzero(frame.pixels != expected))
         same(f"voxels of frame {frame.number} that differ from segment and slice {place}", wrong, 0)
         voxels[frame.segment_number - 1] += int(np.count_nonzero(frame.pixels))
-    same("voxels of the segments", voxels, [volume.voxels for volume in found])
+    same("voxels of the segments", voxels, [int(np.count_nonzero(labels == each.label.value)) for each in found])
+    between = spread(labels, findings.places, findings.label_map.grid.shape[0])
+    same("voxels between the planes", int(np.count_nonzero(between != findings.label_map.labels)), 0)
 
 
 def _prove_plane(frame: Frame, source: Dataset) -> None:

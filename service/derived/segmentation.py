@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from models.findings import Algorithm, Findings
+from models.measurement import plane_labels
 from service.derived.finish import MANUFACTURER, SERIES_NUMBERS, finish
 from service.derived.origin import Origin
 from service.derived.sources import lean, name_frames
@@ -27,7 +28,7 @@ def build(sources: Sequence[Dataset], findings: Findings, origin: Origin) -> Dat
     if not found:
         return None
     segmentation = HighdicomSegmentation(
-        source_images=lean(sources, findings.label_map.grid),
+        source_images=lean(sources, findings),
         pixel_array=_segment_numbers(findings, found),
         segmentation_type=SegmentationTypeValues.BINARY,
         segment_descriptions=[_describe(structure, findings.algorithm) for structure in found],
@@ -48,11 +49,11 @@ def build(sources: Sequence[Dataset], findings: Findings, origin: Origin) -> Dat
 
 
 def _segment_numbers(findings: Findings, found: Sequence[Structure]) -> NDArray[np.uint8]:
-    """The label map with segment numbers in place of labels, (slice, row, column)."""
+    """The label map on the source planes with segment numbers in place of labels, (plane, row, column)."""
     numbers = np.zeros(256, dtype=np.uint8)
     for structure in found:
         numbers[structure.volume.label.value] = structure.segment_number or 0
-    return np.asarray(numbers[findings.label_map.labels])
+    return np.asarray(numbers[plane_labels(findings)])
 
 
 def _describe(structure: Structure, algorithm: Algorithm) -> SegmentDescription:

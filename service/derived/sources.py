@@ -10,7 +10,7 @@ import numpy as np
 from pydicom import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage
 
-from models.volume import Grid
+from models.findings import Findings
 from service.core.entities import FrameReference
 from service.core.errors import Broken
 from service.core.geometry import ORIENTATION_TOLERANCE
@@ -44,13 +44,15 @@ REQUIRED_BUT_MAY_BE_EMPTY = (  # of Patient and General Study: Type 2
 _COMPRESSION = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
 
 
-def lean(sources: Sequence[Dataset], grid: Grid) -> list[Dataset]:
-    """Copies of the sources, one for each slice of the grid and in that order.
+def lean(sources: Sequence[Dataset], findings: Findings) -> list[Dataset]:
+    """Copies of the sources, one for each plane that the findings are drawn on and in that order.
 
-    Raises Broken when sources and grid cannot belong together.
+    Raises Broken when sources and findings cannot belong together.
     """
-    if not sources or (len(sources), *_size(sources[0])) != grid.shape:
-        raise Broken(f"{len(sources)} source images do not fit a label map of shape {grid.shape}")
+    grid = findings.label_map.grid
+    planes = len(findings.places) or grid.shape[0]
+    if not sources or (len(sources), *_size(sources[0])) != (planes, *grid.shape[1:]):
+        raise Broken(f"{len(sources)} source images do not fit a label map of shape {(planes, *grid.shape[1:])}")
     spacing_mm = grid.plane_distance_mm
     copies = [_lean(source, sources[0], spacing_mm) for source in sources]
     for copy, source in zip(copies, sources, strict=True):
@@ -59,9 +61,11 @@ def lean(sources: Sequence[Dataset], grid: Grid) -> list[Dataset]:
     return copies
 
 
-def lean_instances(sources: Sequence[Dataset], grid: Grid) -> list[Dataset]:
+def lean_instances(sources: Sequence[Dataset], findings: Findings) -> list[Dataset]:
     """As `lean`, one copy for each instance and under its own name."""
-    by_instance = {str(source.SOPInstanceUID): copy for source, copy in zip(sources, lean(sources, grid), strict=True)}
+    by_instance = {
+        str(source.SOPInstanceUID): copy for source, copy in zip(sources, lean(sources, findings), strict=True)
+    }
     for uid, copy in by_instance.items():
         copy.SOPInstanceUID, copy.SOPClassUID = uid, sources[0].SOPClassUID
     return list(by_instance.values())

@@ -1,5 +1,6 @@
 """Pixel Data into volumes: stored values as the modality means them. For the worker alone."""
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.filereader import read_file_meta_info
 
+from models.uneven import evened
 from models.volume import Grid, Radiograph, Volume
 from service.core.entities import FrameReference, ImageScale
 from service.core.errors import Unsuitable
@@ -18,16 +20,19 @@ from service.edge.sharing import Task, read_together
 
 __all__ = ["read_planes", "read_radiograph", "read_volume"]
 
+Shape = tuple[int, int, int]
+
 MOST_BYTES_PER_VOLUME = 16 * 1024**3
 _READERS = 2  # reading a file lets go of the interpreter
 _MOST_PROCESSES = 4
 _WORTH_A_PROCESS = 64 * 512 * 512  # pixels that take longer to decode than a process takes to start
 
 
-def read_volume(frames: Sequence[tuple[Path, FrameReference]], grid: Grid) -> Volume:
+def read_volume(frames: Sequence[tuple[Path, FrameReference]], grid: Grid, places: Sequence[float] = ()) -> Volume:
     """The frames, in the order of the grid's slices, as one volume of modality values (HU for CT).
 
-    Compressed frames are decoded by several processes, and never in this one where damage may crash the decoder.
+    Frames that are unevenly spaced have `places` on the grid, and are interpolated between them. Compressed frames are
+    decoded by several processes, and never in this one where damage may crash the decoder.
     Raises Unsuitable for images in colour or without a decodable pixel, Broken when a file is damaged.
     """
     _require_bounded(grid)
@@ -36,12 +41,13 @@ def read_volume(frames: Sequence[tuple[Path, FrameReference]], grid: Grid) -> Vo
         by_file.setdefault(path, []).append((index, frame.number))
     syntax = _transfer_syntax(next(iter(by_file)))  # the first file speaks for the others
     crashes = PLUGINS.get(syntax) in PLUGINS_THAT_CRASH
-    processes = _processes(grid) if syntax in (RLE_LOSSLESS, *PLUGINS) else 1
+    shape = (len(frames), *grid.shape[1:])
+    processes = _processes(shape) if syntax in (RLE_LOSSLESS, *PLUGINS) else 1
     if processes == 1 and not crashes:
-        return Volume(grid, _read_alone(by_file, grid))
+        return evened(_read_alone(by_file, shape), places, grid)
     tasks = [Task(path, part) for path, wanted in by_file.items() for part in _parts(wanted, processes)]
     children = processes if crashes else processes - 1
-    return Volume(grid, read_together(tasks, grid.shape, children, parent_helps=not crashes))
+    return evened(read_together(tasks, shape, children, parent_helps=not crashes), places, grid)
 
 
 def read_radiograph(path: Path, scale: ImageScale | None, frame: FrameReference) -> Radiograph:
@@ -53,8 +59,8 @@ def read_radiograph(path: Path, scale: ImageScale | None, frame: FrameReference)
     return Radiograph(shown, (spacing.between_rows_mm, spacing.between_columns_mm), scale.calibrated)
 
 
-def _read_alone(by_file: dict[Path, list[tuple[int, int | None]]], grid: Grid) -> NDArray[np.float32]:
-    values = np.empty(grid.shape, dtype=np.float32)
+def _read_alone(by_file: dict[Path, list[tuple[int, int | None]]], shape: Shape) -> NDArray[np.float32]:
+    values = np.empty(shape, dtype=np.float32)
     with ThreadPoolExecutor(_READERS) as readers:
         list(readers.map(lambda path: read_into(values, path, by_file[path]), by_file))
     return values
@@ -71,10 +77,9 @@ def _transfer_syntax(path: Path) -> str:
         return str(read_file_meta_info(path).TransferSyntaxUID)
 
 
-def _processes(grid: Grid) -> int:
+def _processes(shape: Shape) -> int:
     """How many processes are worth their start."""
-    pixels = grid.shape[0] * grid.shape[1] * grid.shape[2]
-    return min(len(os.sched_getaffinity(0)), _MOST_PROCESSES, 1 + pixels // _WORTH_A_PROCESS)
+    return min(len(os.sched_getaffinity(0)), _MOST_PROCESSES, 1 + math.prod(shape) // _WORTH_A_PROCESS)
 
 
 def _require_bounded(grid: Grid) -> None:

@@ -59,7 +59,8 @@ def read_part(spool: Spool, stack_id: str) -> Part:
         }
         if "reason" in plain:
             return RefusalRecord(**plain | {"reason": Reason(plain["reason"])})
-        return StackRecord(**plain | {"grid": plain["grid"] and _grid(plain["grid"])})
+        grid = plain["grid"] and _grid(plain["grid"])
+        return StackRecord(**plain | {"grid": grid, "places": tuple(plain["places"])})
     except (OSError, KeyError, TypeError, ValueError) as error:
         words = f"stacks/{stack_id}.json is gone or not ours ({type(error).__name__})"
         raise TryAgain(f"{words}; it is made again from incoming/") from error
@@ -86,6 +87,7 @@ def keep_findings(spool: Spool, job_id: str, findings: Findings) -> None:
             {"label": volume.label.model_dump(mode="json"), "voxels": volume.voxels, "volume_ml": volume.volume_ml}
             for volume in findings.volumes
         ],
+        "places": findings.places,
     }
     folder = spool.work(job_id)
     spool.place(folder / "labels.npz", packed.getvalue())
@@ -105,7 +107,9 @@ def read_findings(spool: Spool, job_id: str) -> Findings:
         SegmentVolume(Label.model_validate(entry["label"]), entry["voxels"], entry["volume_ml"])
         for entry in plain["volumes"]
     )
-    return Findings(Algorithm(**plain["algorithm"]), LabelMap(_grid(plain["grid"]), labels), volumes)
+    return Findings(
+        Algorithm(**plain["algorithm"]), LabelMap(_grid(plain["grid"]), labels), volumes, tuple(plain.get("places", ()))
+    )
 
 
 def _plain_grid(grid: Grid) -> dict[str, object]:

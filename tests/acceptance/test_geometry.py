@@ -19,6 +19,7 @@ from service.edge.storage_scu import store
 from tests.enhanced import enhanced
 from tests.factories import ORIENTATIONS
 from tests.node import Node, all_ended, configure, rule, running, until
+from tests.unit.models.packages import adapted
 
 SHAPE, SPACING_MM = (64, 104, 112), (3.0, 3.0, 3.0)
 LIVER = 1
@@ -123,6 +124,27 @@ def test_a_tilted_gantry_is_straightened_for_the_model_and_its_frames_are_drawn_
 ) -> None:
     scan = seen_on(phantom, "axial", (4.0, 3.0, 3.0), tilt_degrees=15.0)
     assert dice_of_what_comes_back(scan, ct_series(scan.volume, Subject(seed="tilt")), node, pacs, tmp_path) > 0.9
+
+
+def test_uneven_slices_are_interpolated_for_a_model_that_allows_it_and_drawn_where_they_lie(
+    phantom: Phantom, pacs: Orthanc, tmp_path: Path
+) -> None:
+    allowing = {"irregular_spacing": True, "spacing_mm": {"minimum": 1, "maximum": 6.5}}
+    package = adapted(tmp_path / "packages" / "tolerant", "phantom_abdomen", name="tolerant", intake=allowing)
+    kept = [index for index in range(SHAPE[0]) if index % 3]  # 3 and 6 mm apart
+    images = ct_series(phantom.volume, Subject(seed="uneven"))
+    rules = [rule("phantom_abdomen", modality="CT"), rule("tolerant", modality="CT")]
+    settings = configure(tmp_path / "node", pacs.port, rules, inferring={"packages": [str(package.parent)]})
+    with running(settings) as node:
+        send(node, [images[index] for index in kept], tmp_path / "images")
+        until(lambda: all_ended(node, 1), "the job has ended")
+        assert [(job["model"], job["state"]) for job in node.jobs()] == [("tolerant", "DELIVERED")]
+        (row,) = node.series()
+        assert "irregular spacing: 42 slices, 3 to 6 mm apart" in row["geometry"]
+    found = liver_mask(segmentation_of(pacs, images[0].SeriesInstanceUID), phantom.volume.grid)
+    truth = phantom.label_map.labels == LIVER
+    assert not found[::3].any()
+    assert 2 * (found & truth)[kept].sum() / (found[kept].sum() + truth[kept].sum()) > 0.9
 
 
 def test_an_enhanced_multi_frame_image_is_segmented_frame_by_frame(

@@ -8,7 +8,7 @@ from service.core.routing import Rule, match, match_attributes
 from tests.instances import series, slices, with_attributes
 
 INSTANCES = with_attributes(
-    series([0.0, 1.0, 2.0]), Modality="MR", SeriesDescription="T1 HippoCrop", BodyPartExamined="BRAIN"
+    series([float(k) for k in range(40)]), Modality="MR", SeriesDescription="T1 HippoCrop", BodyPartExamined="BRAIN"
 )
 GRID = Grid((40, 50, 34), np.array([[0.0, 0, 1, 0], [0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1]]))
 

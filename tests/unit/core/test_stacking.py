@@ -77,13 +77,46 @@ def test_two_holes_are_counted() -> None:
     ("heights", "reason"),
     [
         pytest.param([0.0], Reason.TOO_FEW_SLICES, id="one slice of unknown thickness"),
-        pytest.param([0, 4, 8, 12, 19, 26, 33], Reason.IRREGULAR_SPACING, id="head CT of 4 and 7 mm"),
-        pytest.param([0, 9, 10, 19, 20, 29, 30], Reason.IRREGULAR_SPACING, id="alternating 9 and 1 mm"),
+        pytest.param([0, 1, 2, 20, 21, 39], Reason.IRREGULAR_SPACING, id="gaps that nothing bridges"),
         pytest.param([0, 2.5, 5, 5.004, 7.5], Reason.DUPLICATE_POSITION, id="one position twice"),
     ],
 )
 def test_what_is_no_volume_is_refused_by_name(heights: list[float], reason: Reason) -> None:
     assert only_refusal(series(heights)).reason is reason
+
+
+@pytest.mark.parametrize(
+    ("heights", "places", "remark"),
+    [
+        pytest.param(
+            [0, 4, 8, 12, 19, 26, 33],
+            [0, 1.0909, 2.1818, 3.2727, 5.1818, 7.0909, 9],
+            "irregular spacing: 7 slices, 4 to 7 mm apart",
+            id="head CT of 4 and 7 mm",
+        ),
+        pytest.param(
+            [0, 9, 10, 19, 20, 29, 30],
+            [0, 9, 10, 19, 20, 29, 30],
+            "irregular spacing: 7 slices, 1 to 9 mm apart",
+            id="alternating 9 and 1 mm",
+        ),
+        pytest.param(
+            [0.0, 1.0, 2.0, 3.02, 4.04, 5.06, 6.08, 7.1],
+            [height / 7.1 * 8 for height in (0.0, 1.0, 2.0, 3.02, 4.04, 5.06, 6.08, 7.1)],
+            "irregular spacing: 8 slices, 1 to 1.02 mm apart",
+            id="a spacing that drifts",
+        ),
+    ],
+)
+def test_unevenly_spaced_slices_keep_their_places_on_a_grid_of_their_smallest_gap(
+    heights: list[float], places: list[float], remark: str
+) -> None:
+    stack = only_stack(series(heights))
+    assert stack.remarks[0] == remark
+    assert stack.places == pytest.approx(places, abs=1e-4)
+    for place, member in zip(stack.places, stack.slices, strict=True):
+        assert member.plane is not None
+        assert stack.grid.to_world(np.array([[place, 0, 0]]))[0] == pytest.approx(member.plane.position_mm)
 
 
 def test_a_jitter_of_the_positions_within_tolerance_is_a_volume() -> None:
@@ -183,15 +216,8 @@ def test_every_instance_is_in_exactly_one_part() -> None:
     assert sorted(listed) == sorted(each.sop_instance_uid for each in members)
 
 
-@pytest.mark.parametrize(
-    "heights",
-    [
-        pytest.param([0.0, 1.0, 2.0, 3.02, 4.04, 5.06, 6.08, 7.1], id="a spacing that drifts"),
-        pytest.param([0.0, 2.5, 5.0, 5.02, 7.5, 10.0, 12.5], id="a slice almost twice"),
-    ],
-)
-def test_a_spacing_that_is_neither_even_nor_a_hole_is_irregular(heights: list[float]) -> None:
-    assert only_refusal(series(heights)).reason is Reason.IRREGULAR_SPACING
+def test_a_slice_almost_twice_is_no_spacing_to_interpolate() -> None:
+    assert only_refusal(series([0.0, 2.5, 5.0, 5.02, 7.5, 10.0, 12.5])).reason is Reason.IRREGULAR_SPACING
 
 
 def test_the_same_instances_under_another_series_are_another_stack() -> None:

@@ -1,5 +1,6 @@
 """Small packages for tests: a manifest with only what matters changed, and weights that fit it."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import yaml
 
 from models import networks
 from models.manifest import Manifest
-from models.registry import Package, digest, read
+from models.registry import BUILT_IN, Package, digest, read
 from models.runtimes import safetensors
 
 CODE = {"value": "10200004", "scheme": "SCT", "meaning": "Liver"}
@@ -54,3 +55,12 @@ def with_weights(folder: Path, **changes: Any) -> Package:
     sealed = written(**changes) | {"weights": {"sha256": digest(folder / "weights.safetensors")}}
     (folder / "manifest.yaml").write_text(yaml.safe_dump(sealed), encoding="utf-8")
     return read(folder)
+
+
+def adapted(folder: Path, original: str, *, intake: dict[str, Any], **changes: Any) -> Path:
+    """A copy of a package of ours with this said of its intake and these changes; its weights are the same."""
+    shutil.copytree(BUILT_IN / original, folder)
+    manifest = yaml.safe_load((folder / "manifest.yaml").read_text(encoding="utf-8"))
+    changed = manifest | changes | {"intake": manifest["intake"] | intake}
+    (folder / "manifest.yaml").write_text(yaml.safe_dump(changed), encoding="utf-8")
+    return folder

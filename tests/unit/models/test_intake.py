@@ -28,6 +28,16 @@ def test_what_the_model_was_validated_on_meets_no_objection() -> None:
     assert objections(CROP, "MR", crop()) == ()
 
 
+def test_uneven_spacing_is_declined_unless_the_manifest_allows_it_and_then_the_largest_gap_counts() -> None:
+    places = (0.0, 1.0, *np.linspace(2.36, 35.0, 25))
+    (objection,) = objections(CROP, "MR", crop(), places=places)
+    assert objection.startswith("the distance between slices varies from 1 to 1.36 mm")
+    tolerant = CROP.model_copy(update={"irregular_spacing": True})
+    assert objections(tolerant, "MR", crop(), places=places) == ()
+    (objection,) = objections(tolerant, "MR", crop(), places=(*np.arange(0.0, 34.0), 35.0))
+    assert objection == "the distance between slices is 2 mm; the model was validated on 0.7 to 1.5 mm"
+
+
 @pytest.mark.parametrize(
     ("modality", "grid", "sentence"),
     [
