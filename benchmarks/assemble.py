@@ -48,7 +48,8 @@ def by_isocenter(folder: Path) -> str:
     for part in parts(seen):
         if isinstance(part, Stack):
             image_of(seen, part)
-            said.extend((_words(len(part.slices), part.grid.plane_distance_mm), *part.remarks))
+            apart = () if part.places else (_words(len(part.slices), part.grid.plane_distance_mm),)
+            said.extend((*apart, *part.remarks))
         elif isinstance(part, Refusal):
             said.append(f"refused: {part.reason}: {part.sentence}")
     return "; ".join(said)

@@ -144,20 +144,25 @@ def remarks(grid: Grid, places: Places, spacing_between_slices_mm: float, slice_
 
     Positions decide; Slice Thickness may differ rightly, when slices overlap or have gaps between them.
     """
-    found = []
-    distance = grid.plane_distance_mm
+    found = _disagreements(grid, spacing_between_slices_mm, slice_thickness_mm)
     if places:
         smallest, largest = gaps_mm(places, grid)
-        found.append(f"{Reason.IRREGULAR_SPACING}: {len(places)} slices, {smallest:.4g} to {largest:.4g} mm apart")
+        found = [f"{Reason.IRREGULAR_SPACING}: {len(places)} slices, {smallest:.4g} to {largest:.4g} mm apart"]
+    if grid.shear_mm > ALIGNMENT_MM:
+        found.append(f"sheared by {grid.shear_degrees:.1f} degrees, as a tilted gantry leaves it")
+    return tuple(found)
+
+
+def _disagreements(grid: Grid, spacing_between_slices_mm: float, slice_thickness_mm: float) -> list[str]:
+    found = []
+    distance = grid.plane_distance_mm
     tolerance = max(SPACING_TOLERANCE * distance, SPACING_TOLERANCE_MM)
     if spacing_between_slices_mm and abs(abs(spacing_between_slices_mm) - distance) > tolerance:
         found.append(f"Spacing Between Slices says {spacing_between_slices_mm:g} mm, positions say {distance:.4g} mm")
     if slice_thickness_mm and abs(slice_thickness_mm - distance) > tolerance:
         kind = "overlap" if slice_thickness_mm > distance else "have gaps between them"
         found.append(f"slices {slice_thickness_mm:g} mm thick and {distance:.4g} mm apart {kind}")
-    if grid.shear_mm > ALIGNMENT_MM:
-        found.append(f"sheared by {grid.shear_degrees:.1f} degrees, as a tilted gantry leaves it")
-    return tuple(found)
+    return found
 
 
 def plane_name(grid: Grid) -> str:
