@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Literal
 
 import torch
@@ -9,8 +10,8 @@ from torch import nn
 
 from models.findings import Algorithm, Findings
 from models.manifest import Manifest
-from models.measurement import measure
 from models.preprocessing import to_network, to_source
+from models.regions import found
 from models.registry import Package
 from models.runtimes import safetensors
 from models.tasks import patches
@@ -47,7 +48,7 @@ class _Model:
     network: nn.Module
 
     def __call__(self, volume: Volume) -> Findings:
-        """Label map and volumes on the volume's own grid.
+        """Regions and their volumes on the volume's own grid.
 
         Raises ValueError when the network answers with anything that is not a finite number, and MemoryError when
         the device has too little memory.
@@ -60,9 +61,16 @@ class _Model:
             raise MemoryError(str(error)) from error
         raw = to_source(likelihoods, network_input)
         label_map = patches.keep_largest_components(raw, inference.largest_component)
-        return Findings(algorithm(self.manifest), label_map, measure(label_map, self.manifest.labels))
+        return found(algorithm(self.manifest), label_map, self.manifest.labels)
 
 
 def algorithm(manifest: Manifest) -> Algorithm:
     """Who speaks in the findings of this package."""
-    return Algorithm(manifest.title, manifest.version, manifest.manufacturer, manifest.weights.sha256)
+    return Algorithm(
+        name=manifest.title,
+        version=manifest.version,
+        manufacturer=manifest.manufacturer,
+        weights_sha256=manifest.weights.sha256,
+        package=manifest.name,
+        manifest_sha256=sha256(manifest.model_dump_json().encode()).hexdigest(),
+    )

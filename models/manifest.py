@@ -24,6 +24,14 @@ class Evidence(StrEnum):
     FOREIGN = "foreign"  # evaluated by others
 
 
+class Measure(StrEnum):
+    """What may be measured of a structure beside its volume."""
+
+    DIAMETERS = "diameters"  # the longest in an axial plane and in space, mm
+    ATTENUATION = "attenuation"  # mean and deviation, HU: CT only
+    PROBABILITY = "probability"  # the mean over its voxels
+
+
 class Code(Text):
     """A coded concept (PS3.16): value, coding scheme designator, meaning."""
 
@@ -100,16 +108,24 @@ class Inference(Text):
     largest_component: tuple[int, ...] = ()  # labels that keep only their largest component
 
 
-class Label(Text):
-    """One structure of the label map: codes as PS3.3 C.8.20.2 wants them, colour, plausible range."""
+class Term(Text):
+    """What a model speaks of: codes as PS3.3 C.8.20.2 wants them, and a colour."""
 
-    value: int = Field(ge=1, le=255)
     name: str
     category: Code
     type: Code
-    modifier: Code | None = None  # which part of the type, where two labels share one
+    modifier: Code | None = None  # which part of the type, where two share one
     color_rgb: tuple[int, int, int]
+
+
+class Label(Term):
+    """One structure of the label map, with what is plausible for it."""
+
+    value: int = Field(ge=1, le=255)
     plausible_ml: Span = Span()
+    includes: tuple[int, ...] = ()  # labels whose voxels belong to this structure too: a tumour to its liver
+    lesions: bool = False  # whether each piece (26 neighbours) is a finding of its own
+    measure: tuple[Measure, ...] = ()  # beside the volume
 
 
 class Weights(Text):

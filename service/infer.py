@@ -7,7 +7,7 @@ from typing import Literal
 
 from models.inference import Predictor, load, pick_device
 from models.intake import value_objections
-from models.measurement import on_planes
+from models.regions import on_planes
 from models.registry import BUILT_IN, Package, PackageError, find
 from service.core.errors import Broken, TryAgain, Unsuitable
 from service.core.jobs import Job

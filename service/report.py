@@ -1,75 +1,110 @@
 """Stage 5: findings, or the reason why there are none, become DICOM objects, each proven from its bytes, in outbox/."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydicom.dataset import Dataset
 
-from models.findings import Findings
+from models.volume import Radiograph, Volume
+from service.core.errors import Unproven
+from service.core.identity import digest
 from service.core.jobs import Job
+from service.core.profiles import USUAL, Profile
 from service.core.refusals import Notice, SayWhyNot
-from service.derived import measurement_report, not_analysed, segmentation
-from service.derived.encoding import encode
+from service.derived import not_analysed
+from service.derived.catalogue import proven, shows_image
+from service.derived.encoding import decode, encode
+from service.derived.material import Material
+from service.derived.notice_proof import prove_notice_picture, prove_notice_report
 from service.derived.origin import Origin
-from service.derived.proof import prove_notice_picture, prove_notice_report, prove_report, prove_segmentation
+from service.edge.file_meta import kept_digest
 from service.edge.part10 import read_frame_headers, read_header
-from service.edge.records import Part, path_of, read_findings, read_part, read_stack, stack_frames
+from service.edge.pixels import read_volume
+from service.edge.records import keep_plan, path_of, read_findings, read_part, read_stack, stack_frames
 from service.edge.spool import Spool
 
 
-def report(spool_root: Path, software_version: str, job: Job) -> None:
-    """Leave the job's verified objects in outbox/, the report last: it refers to the segmentation.
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Where results are written: the spool, what each destination takes, and the version that writes."""
+
+    spool: Path
+    profiles: Mapping[str, Profile]
+    software_version: str
+
+
+def report(desk: Desk, job: Job) -> None:
+    """Leave the job's verified objects in outbox/, with the plan of what goes where.
 
     Raises Unproven when an object does not say what it should; nothing of the job is then in outbox/.
     """
-    spool = Spool(spool_root)
-    if job.notice:
-        objects = _notice(spool, software_version, job, job.notice)
-    else:
-        objects = _results(spool, software_version, job)
+    spool = Spool(desk.spool)
+    plan = _notice(desk, job, job.notice) if job.notice else _results(desk, job)
     spool.discard(spool.outbox(job.job_id))
-    for sop_instance_uid, encoded in objects.items():
+    for sop_instance_uid, encoded in {uid: each for objects in plan.values() for uid, each in objects.items()}.items():
         spool.place(spool.outbox(job.job_id) / f"{sop_instance_uid}.dcm", encoded)
+    keep_plan(spool, job.job_id, {destination: list(objects) for destination, objects in plan.items()})
 
 
-def _results(spool: Spool, software_version: str, job: Job) -> dict[str, bytes]:
+def _results(desk: Desk, job: Job) -> dict[str, dict[str, bytes]]:
+    """By destination, SOP Instance UID -> bytes; what two destinations take alike is made once."""
+    made: dict[Profile, dict[str, bytes]] = {}
+    profile_of = {name: desk.profiles.get(name, USUAL) for name in job.destinations}
+    for profile in dict.fromkeys(profile_of.values()):
+        made[profile] = _proven_or_held(desk, job, profile)
+    return {name: made[profile] for name, profile in profile_of.items()}
+
+
+def _proven_or_held(desk: Desk, job: Job, profile: Profile) -> dict[str, bytes]:
+    """The proven objects; those that fail are held in work/ for a person to look at."""
+    try:
+        return proven(material(desk, job, profile))
+    except Unproven as error:
+        spool = Spool(desk.spool)
+        for number, encoded in enumerate(error.objects):
+            spool.place(spool.work(job.job_id) / f"unproven-{number}.dcm", encoded)
+        raise
+
+
+def material(desk: Desk, job: Job, profile: Profile) -> Material:
+    """What the objects of a finished job are made of, for a destination of this profile."""
+    spool = Spool(desk.spool)
     stack = read_stack(spool, job.stack_id)
+    files = stack_frames(spool, stack)
     findings = read_findings(spool, job.job_id)
-    sources = read_frame_headers(stack_frames(spool, stack))
-    return _proven(sources, findings, _origin(job, stack, software_version))
+    image: Volume | Radiograph | None = None
+    if shows_image(profile.objects) and stack.grid is not None:
+        image = read_volume(files, stack.grid, stack.places)
+    digests = {path: kept_digest(path) for path, _ in files}
+    origin = Origin(
+        job_id=job.job_id,
+        made_at=stack.received_at.astimezone(),  # dates and times in DICOM are the site's own
+        software_version=desk.software_version,
+        configuration_digest=digest((profile.model_dump_json(),)),
+        input_digest=digest(f"{frame} {digests[path]}" for path, frame in files),
+    )
+    return Material(read_frame_headers(files), findings, origin, profile, image)
 
 
-def _notice(spool: Spool, software_version: str, job: Job, notice: Notice) -> dict[str, bytes]:
+def _notice(desk: Desk, job: Job, notice: Notice) -> dict[str, dict[str, bytes]]:
+    spool = Spool(desk.spool)
     part = read_part(spool, job.stack_id)
     sources = [read_header(path_of(spool, part, uid)) for uid in part.sop_instance_uids]
-    origin = _origin(job, part, software_version)
+    origin = Origin(job.job_id, part.received_at.astimezone(), desk.software_version)
+    objects = _notice_objects(sources, job, notice, origin)
+    return dict.fromkeys(job.destinations, objects)
+
+
+def _notice_objects(sources: list[Dataset], job: Job, notice: Notice, origin: Origin) -> dict[str, bytes]:
     said = not_analysed.lines(sources, job, notice, origin)
     objects: dict[str, bytes] = {}
     if notice.say is not SayWhyNot.PICTURE:
         report = not_analysed.build_report(sources, said, notice, origin)
         objects[str(report.SOPInstanceUID)] = encoded = encode(report)
-        prove_notice_report(encoded, sources, [line.text for line in said])
+        prove_notice_report(decode(encoded), sources, [line.text for line in said])
     if notice.say is not SayWhyNot.REPORT:
         picture = not_analysed.build_picture(sources, said, notice, origin)
         objects[str(picture.SOPInstanceUID)] = encoded = encode(picture)
-        prove_notice_picture(encoded, sources, not_analysed.drawn(said))
+        prove_notice_picture(decode(encoded), sources, not_analysed.drawn(said))
     return objects
-
-
-def _origin(job: Job, part: Part, software_version: str) -> Origin:
-    local = part.received_at.astimezone()  # dates and times in DICOM are the site's own
-    return Origin(job.job_id, local, software_version)
-
-
-def _proven(sources: list[Dataset], findings: Findings, origin: Origin) -> dict[str, bytes]:
-    """SOP Instance UID -> bytes of every object, none of them before all are proven."""
-    found = segmentation.build(sources, findings, origin)
-    measured = measurement_report.build(sources, findings, found, origin)
-    objects: dict[str, bytes] = {}
-    encoded_segmentation = None
-    if found is not None:
-        encoded_segmentation = encode(found)
-        prove_segmentation(encoded_segmentation, sources, findings)
-        objects[str(found.SOPInstanceUID)] = encoded_segmentation
-    encoded_report = encode(measured)
-    prove_report(encoded_report, encoded_segmentation, sources, findings)
-    return objects | {str(measured.SOPInstanceUID): encoded_report}

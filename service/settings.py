@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from service.core.completeness import Patience
 from service.core.doorkeeping import Admitted, Capacity
 from service.core.errors import ConfigurationError
 from service.core.identity import is_uid
+from service.core.profiles import USUAL, Profile, profile_of
 from service.core.routing import Rule
 from service.core.transfer_syntaxes import ACCEPTED, LOSSY_PLUGINS, NEVER_ACCEPTED
 from service.edge.codecs import missing_package
@@ -198,6 +199,7 @@ class Destination(_Text):
     ae_title: AeTitle
     host: str = Field(min_length=1)
     port: Port
+    profile: Annotated[Profile, BeforeValidator(profile_of)] = USUAL
 
 
 class Destinations(_Text):

@@ -9,9 +9,11 @@ from pydicom import Dataset
 
 from models.findings import Algorithm, Findings
 from models.manifest import Code, Label, Span
-from models.measurement import measure
+from models.regions import found
 from models.volume import Grid, LabelMap, Matrix, Volume
-from service.derived import synthetic
+from service.core.profiles import USUAL, Kind, Profile
+from service.derived import measurement_report, segmentation, synthetic
+from service.derived.material import Material
 from service.derived.origin import Origin
 
 ORGAN = Code(value="91723000", scheme="SCT", meaning="Anatomical Structure")
@@ -40,7 +42,14 @@ LABELS = (
         color_rgb=(185, 102, 83),
     ),
 )
-ALGORITHM = Algorithm(name="abdomen", version="1.0.0", manufacturer="Isocenter", weights_sha256="ab" * 32)
+ALGORITHM = Algorithm(
+    name="abdomen",
+    version="1.0.0",
+    manufacturer="Isocenter",
+    weights_sha256="ab" * 32,
+    package="abdomen",
+    manifest_sha256="cd" * 32,
+)
 ORIGIN = Origin(job_id="0123456789abcdef", made_at=datetime(2026, 2, 3, 4, 5, 6, 789), software_version="0.1.0")
 
 
@@ -122,7 +131,27 @@ def findings(
     structures: Sequence[Label] = LABELS,
     algorithm: Algorithm = ALGORITHM,
 ) -> Findings:
-    """Findings whose volumes are those of the label map."""
+    """Findings whose regions are those of the label map."""
     on = on or grid()
     label_map = LabelMap(on, labels(on) if array is None else array)
-    return Findings(algorithm, label_map, measure(label_map, structures))
+    return found(algorithm, label_map, structures)
+
+
+def material(
+    sources: Sequence[Dataset],
+    findings_of_them: Findings | None = None,
+    origin: Origin = ORIGIN,
+    profile: Profile = USUAL,
+    image: Volume | None = None,
+) -> Material:
+    """What objects are made of; findings are those on the default grid unless others are given."""
+    return Material(sources, findings_of_them or findings(), origin, profile, image)
+
+
+def objects(made_of: Material) -> dict[Kind, list[Dataset]]:
+    """The segmentation, where something was found, and the report, as built."""
+    made: dict[Kind, list[Dataset]] = {}
+    if made_of.findings.found:
+        made[Kind.SEGMENTATION] = segmentation.build(made_of, made)
+    made[Kind.REPORT] = measurement_report.build(made_of, made)
+    return made

@@ -61,18 +61,22 @@ def evaluate(folder: Path, source: Path | None, device: str) -> tuple[Package, E
 def score(predictor: Predictor, case: Case, labels: Sequence[Label]) -> CaseScore:
     """One case, asked and compared with the truth on its own grid."""
     started = time.perf_counter()
-    found = predictor(case.volume).label_map
+    findings = predictor(case.volume)
     seconds = time.perf_counter() - started
+    voxel_ml = case.truth.grid.voxel_volume_ml
+    masks = [
+        (findings.structure(label), np.isin(case.truth.labels, (label.value, *label.includes))) for label in labels
+    ]
     return CaseScore(
         name=case.name,
         seconds=round(seconds, 2),
         labels=tuple(
             LabelScore(
-                dice=round(dice(found.labels, case.truth.labels, label.value), 4),
-                found_ml=round(found.volume_ml(label.value), 3),
-                truth_ml=round(case.truth.volume_ml(label.value), 3),
+                dice=round(dice(found, truth), 4),
+                found_ml=round(np.count_nonzero(found) * voxel_ml, 3),
+                truth_ml=round(np.count_nonzero(truth) * voxel_ml, 3),
             )
-            for label in labels
+            for found, truth in masks
         ),
     )
 

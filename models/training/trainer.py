@@ -103,8 +103,9 @@ class Trainer:
         plain = self._manifest.inference.model_copy(update={"mirror_axes": ()})
         scores = []
         for example in self._examples.validation:
-            found = patches.probabilities(network, example.values, plain).argmax(0).astype(np.uint8)
-            scores.append([dice(found, example.labels, label.value) for label in self._manifest.labels])
+            found = patches.probabilities(network, example.values, plain).argmax(0)
+            values = [label.value for label in self._manifest.labels]
+            scores.append([dice(found == value, example.labels == value) for value in values])
         return tuple(float(score) for score in np.mean(scores, axis=0))
 
     def _averaged(self, average: torch.Tensor, current: torch.Tensor, _: torch.Tensor | int) -> torch.Tensor:

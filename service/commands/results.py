@@ -64,9 +64,9 @@ def _volume_table(findings: Findings, returned: LabelMap, truth: Phantom | None)
     table = Table()
     for heading in ("structure", "found", "truth", "Dice"):
         table.add_column(heading, justify="left" if heading == "structure" else "right")
-    for volume in findings.volumes:
-        label = volume.label.value
-        cells = [volume.label.name, f"{returned.volume_ml(label):.1f} ml", "not known", ""]
+    for region in findings.regions:
+        label = region.label.value
+        cells = [region.name, f"{returned.volume_ml(label):.1f} ml", "not known", ""]
         if truth:
             cells[2:] = [f"{truth.label_map.volume_ml(label):.1f} ml", f"{_dice(returned, truth.label_map, label):.3f}"]
         table.add_row(*cells)
@@ -92,7 +92,7 @@ def _returned(archive: Archive, findings: Findings, spool: Spool, row: Mapping[s
     for dataset in archive.datasets():
         if dataset.SOPClassUID == SegmentationStorage and _series_of(dataset) == stack.series_instance_uid:
             return _label_map(dataset, findings, stack.frames)
-    grid = findings.label_map.grid
+    grid = findings.grid
     return LabelMap(grid, np.zeros(grid.shape, dtype=np.uint8))
 
 
@@ -101,9 +101,9 @@ def _series_of(segmentation: Dataset) -> str:
 
 
 def _label_map(segmentation: Dataset, findings: Findings, sources: Sequence[FrameReference]) -> LabelMap:
-    grid = findings.label_map.grid
+    grid = findings.grid
     labels = np.zeros((len(sources), *grid.shape[1:]), dtype=np.uint8)
-    value_of = dict(enumerate((v.label.value for v in findings.volumes if v.voxels), start=1))
+    value_of = dict(enumerate((region.label.value for region in findings.found), start=1))
     for frame in frames(segmentation):
         labels[sources.index(frame.source)][frame.pixels] = value_of[frame.segment_number]
     return LabelMap(grid, spread(labels, findings.places, grid.shape[0]))
@@ -117,5 +117,5 @@ def _dice(found: LabelMap, truth: LabelMap, label: int) -> float:
 
 def _picture(spool: Spool, stack_id: str, findings: Findings) -> bytes:
     stack = read_stack(spool, stack_id)
-    volume = read_volume(stack_frames(spool, stack), findings.label_map.grid, findings.places)
+    volume = read_volume(stack_frames(spool, stack), findings.grid, findings.places)
     return png(sheet(volume, findings, _WINDOW.get(stack.modality, window_of(volume))))

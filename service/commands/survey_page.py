@@ -8,7 +8,7 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
-from models.volume import LabelMap, Radiograph, Volume
+from models.volume import Radiograph, Volume
 from service.commands.survey import Found, Values
 from service.derived.picture import overlay, window_of
 
@@ -77,8 +77,7 @@ def _value_rows(values: Values) -> list[tuple[str, str]]:
 def _previews(volume: Volume | Radiograph) -> str:
     if isinstance(volume, Radiograph):
         return _picture("radiograph", _projection(volume), _HEIGHT / volume.values.shape[0])
-    nothing = LabelMap(volume.grid, np.zeros(volume.grid.shape, dtype=np.uint8))
-    pictures = overlay(volume, nothing, (), window_of(volume))
+    pictures = overlay(volume, window_of(volume))
     scale = _HEIGHT / max(picture.shape[0] for picture in pictures.values())
     return "".join(_picture(plane, Image.fromarray(picture), scale) for plane, picture in pictures.items())
 

@@ -47,7 +47,9 @@ class ConfigurationError(Broken):
 
 
 class Unproven(Broken):
-    """A derived object, read back from its bytes, does not say what it should."""
+    """A derived object, read back from its bytes, does not say what it should; `objects` are those that are held."""
+
+    objects: tuple[bytes, ...] = ()
 
 
 def whereabouts(error: BaseException) -> str:

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
+from pydicom.uid import ExplicitVRLittleEndian
 
-from models.findings import Findings
+from models.findings import Findings, Region
 from models.volume import Grid
 from service.core.errors import Unproven
 from service.core.geometry import ALIGNMENT_MM
@@ -29,6 +30,14 @@ def close(check: str, found: NDArray[np.float64], expected: NDArray[np.float64],
     """Raise Unproven unless all numbers agree within the tolerance."""
     if found.shape != expected.shape or not np.abs(found - expected).max(initial=0.0) <= tolerance:
         raise Unproven(f"{check}: the object says {found.tolist()}, it should say {expected.tolist()}")
+
+
+def prove_file(dataset: Dataset, sop_class_uid: str, transfer_syntax_uid: str = ExplicitVRLittleEndian) -> None:
+    """Raise Unproven unless the object is of that class, written in that syntax, and its file says so."""
+    same("SOPClassUID", dataset.SOPClassUID, sop_class_uid)
+    same("MediaStorageSOPClassUID", dataset.file_meta.MediaStorageSOPClassUID, sop_class_uid)
+    same("MediaStorageSOPInstanceUID", dataset.file_meta.MediaStorageSOPInstanceUID, dataset.SOPInstanceUID)
+    same("TransferSyntaxUID", dataset.file_meta.TransferSyntaxUID, transfer_syntax_uid)
 
 
 def prove_identity(derived: Dataset, sources: Sequence[Dataset]) -> None:
@@ -74,15 +83,20 @@ def corners_mm(source: Dataset, corners: NDArray[np.float64]) -> NDArray[np.floa
 
 
 def prove_volumes(findings: Findings) -> None:
-    """Raise Unproven unless the findings agree with their own label map and every volume found is plausible."""
-    counts = np.bincount(findings.label_map.labels.ravel(), minlength=256)
-    voxel_ml = findings.label_map.grid.voxel_volume_ml
-    listed = {volume.label.value for volume in findings.volumes}
-    same("labels without a name", sorted(set(np.flatnonzero(counts).tolist()) - listed - {0}), [])
-    for volume in findings.volumes:
-        label, voxels = volume.label, int(counts[volume.label.value])
-        same(f"voxels of {label.name}", volume.voxels, voxels)
-        close(f"volume of {label.name} in ml", np.array([volume.volume_ml]), np.array([voxels * voxel_ml]), 1e-6)
-        if voxels and not label.plausible_ml.holds(volume.volume_ml):
-            found = f"{label.name} has {volume.volume_ml:.3f} ml"
-            raise Unproven(f"implausible volume: {found}, it should have {label.plausible_ml} ml")
+    """Raise Unproven unless the findings agree with their own layers and every volume found is plausible."""
+    voxel_ml = findings.grid.voxel_volume_ml if findings.layers else 0.0
+    for index, layer in enumerate(findings.layers):
+        counts = np.bincount(layer.labels.ravel(), minlength=256)
+        regions = [region for region in findings.regions if region.layer == index]
+        unnamed = set(np.flatnonzero(counts).tolist()) - {region.number for region in regions} - {0}
+        same(f"numbers without a name in layer {index}", sorted(unnamed), [])
+        for region in regions:
+            _prove_volume(region, int(counts[region.number]), voxel_ml)
+
+
+def _prove_volume(region: Region, voxels: int, voxel_ml: float) -> None:
+    same(f"voxels of {region.name}", region.voxels, voxels)
+    close(f"volume of {region.name} in ml", np.array([region.volume_ml]), np.array([voxels * voxel_ml]), 1e-6)
+    if voxels and not region.label.plausible_ml.holds(region.volume_ml):
+        found = f"{region.name} has {region.volume_ml:.3f} ml"
+        raise Unproven(f"implausible volume: {found}, it should have {region.label.plausible_ml} ml")

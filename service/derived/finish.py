@@ -54,6 +54,20 @@ def finish(dataset: Dataset, source: Dataset, algorithm: Algorithm | None, origi
     return dataset
 
 
+def provenance(algorithm: Algorithm, origin: Origin) -> str:
+    """What the object came from, so that the same can be made again; at most 1024 characters (ST)."""
+    made_of = {
+        "package": f"{algorithm.package} {algorithm.version}",
+        "weights sha256": algorithm.weights_sha256,
+        "manifest sha256": algorithm.manifest_sha256,
+        "code": f"isocenter {origin.software_version}",
+        "configuration": origin.configuration_digest,
+        "input": origin.input_digest,
+        "job": origin.job_id,
+    }
+    return "; ".join(f"{name} {value}" for name, value in made_of.items() if value)
+
+
 def device_uid(algorithm: Algorithm) -> str:
     """The UID of the algorithm as a device: a new one whenever name, version or weights change (IHE AI Results)."""
     return derived_uid("algorithm", algorithm.name, algorithm.version, algorithm.weights_sha256)
@@ -92,7 +106,7 @@ def _describe_equipment(dataset: Dataset, source: Dataset, algorithm: Algorithm 
     contributors = _acquisition(source)
     if algorithm is not None:
         dataset.DeviceSerialNumber = algorithm.weights_sha256[:16]
-        contributors += [_algorithm(algorithm), _library()]
+        contributors += [_algorithm(algorithm, origin), _library()]
     if contributors:
         dataset.ContributingEquipmentSequence = contributors
 
@@ -108,12 +122,13 @@ def _acquisition(source: Dataset) -> list[Dataset]:
     return [item]
 
 
-def _algorithm(algorithm: Algorithm) -> Dataset:
+def _algorithm(algorithm: Algorithm, origin: Origin) -> Dataset:
     item = Dataset()
     item.Manufacturer = algorithm.manufacturer
     item.ManufacturerModelName = algorithm.name
     item.SoftwareVersions = algorithm.version
     item.DeviceUID = device_uid(algorithm)
+    item.ContributionDescription = provenance(algorithm, origin)
     item.PurposeOfReferenceCodeSequence = [_coded(_PROCESSING_ALGORITHM)]
     return item
 

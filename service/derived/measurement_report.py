@@ -1,17 +1,16 @@
 """Findings as a Comprehensive 3D SR of template TID 1500: what was measured, and what was looked for in vain."""
 
-from collections.abc import Sequence
-
 from highdicom import sr
 from highdicom.sr.templates import Template
 from pydicom import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
-from models.findings import Algorithm, Findings
+from models.findings import Algorithm
 from models.manifest import Label
+from service.core.profiles import Kind
 from service.derived.finish import MANUFACTURER, SERIES_NUMBERS, device_uid, finish
-from service.derived.origin import Origin
+from service.derived.material import Made, Material
 from service.derived.sources import lean_instances
 from service.derived.terms import ARTIFICIAL_INTELLIGENCE, Structure, concept, structures
 
@@ -24,11 +23,13 @@ _PROCEDURES = {
 _PRESENCE = codes.DCM.PresenceOfProperty
 
 
-def build(sources: Sequence[Dataset], findings: Findings, segmentation: Dataset | None, origin: Origin) -> Dataset:
+def build(material: Material, made: Made) -> list[Dataset]:
     """A report with one measurement group for each structure of the model, in the model's order.
 
-    A structure that was found has its volume and its segment in `segmentation`; any other is stated to be absent.
+    A structure that was found has its volume and its segment; any other is stated to be absent.
     """
+    sources, findings, origin = material.sources, material.findings, material.origin
+    segmentation = next(iter(made.get(Kind.SEGMENTATION, ())), None)
     instances = lean_instances(sources, findings)
     report = sr.Comprehensive3DSR(
         evidence=[*instances, *([] if segmentation is None else [segmentation])],
@@ -41,16 +42,16 @@ def build(sources: Sequence[Dataset], findings: Findings, segmentation: Dataset 
             ],
             title=codes.DCM.ImagingMeasurementReport,
         ),
-        series_instance_uid=origin.uid("series", "SR"),
+        series_instance_uid=material.series_uid("SR"),
         series_number=SERIES_NUMBERS["SR"],
-        sop_instance_uid=origin.uid("instance", "SR"),
+        sop_instance_uid=material.object_uid("SR"),
         instance_number=1,
         manufacturer=MANUFACTURER,
         is_complete=True,
         is_final=False,
         is_verified=False,
     )
-    return finish(report, sources[0], findings.algorithm, origin)
+    return [finish(report, sources[0], findings.algorithm, origin)]
 
 
 def _procedure(source: Dataset) -> Code:
@@ -77,14 +78,14 @@ def _group(structure: Structure, algorithm: Algorithm, segmentation: Dataset | N
         source_series=sr.SourceSeriesForSegmentation(source.SeriesInstanceUID),
     )
     # ml and cm3 are one size, and CID 7462 lists cm3; six digits are more than any voxel count is worth
-    volume_cm3 = float(f"{structure.volume.volume_ml:.6g}")
+    volume_cm3 = float(f"{structure.region.volume_ml:.6g}")
     volume = sr.Measurement(codes.SCT.Volume, volume_cm3, codes.UCUM.CubicCentimeter)
     return sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=_tracking(structure),
         referenced_segment=segment,
-        finding_type=concept(structure.volume.label.type),
-        finding_category=concept(structure.volume.label.category),
-        finding_sites=_sites(structure.volume.label),
+        finding_type=concept(structure.region.label.type),
+        finding_category=concept(structure.region.label.category),
+        finding_sites=_sites(structure.region.label),
         algorithm_id=_identification(algorithm),
         measurements=[volume],
     )
@@ -93,9 +94,9 @@ def _group(structure: Structure, algorithm: Algorithm, segmentation: Dataset | N
 def _absent(structure: Structure, algorithm: Algorithm) -> Template:
     return sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=_tracking(structure),
-        finding_type=concept(structure.volume.label.type),
-        finding_category=concept(structure.volume.label.category),
-        finding_sites=_sites(structure.volume.label),
+        finding_type=concept(structure.region.label.type),
+        finding_category=concept(structure.region.label.category),
+        finding_sites=_sites(structure.region.label),
         algorithm_id=_identification(algorithm),
         qualitative_evaluations=[sr.QualitativeEvaluation(_PRESENCE, codes.cid240.Absent)],
     )

@@ -13,6 +13,8 @@ class Origin:
     job_id: str
     made_at: datetime
     software_version: str
+    configuration_digest: str = ""  # of the destination's profile
+    input_digest: str = ""  # of the received bytes of every source image
 
     def uid(self, kind: str, *parts: str) -> str:
         """The UID of an object, series or tracked finding of this job."""

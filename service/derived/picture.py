@@ -1,6 +1,6 @@
 """Pictures of findings for people: three patient planes through the largest structure, as one sheet."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import binary_erosion
 
-from models.findings import Algorithm, Findings, SegmentVolume
-from models.manifest import Label
-from models.volume import LabelMap, Vector, Volume
-from service.derived.planes import VIEWS, Plane, View, cut, extent_mm, points
+from models.findings import Algorithm, Findings, Region
+from models.volume import Grid, Vector, Volume
+from service.derived.planes import VIEWS, Cut, Plane, View, cut, extent_mm, points
 
 Rgb = NDArray[np.uint8]
 Colour = tuple[int, int, int]
@@ -38,18 +37,25 @@ def window_of(volume: Volume) -> Window:
     return Window(float(low), max(float(high), float(low) + 1e-6))
 
 
-def overlay(volume: Volume, label_map: LabelMap, labels: Sequence[Label], window: Window) -> Mapping[Plane, Rgb]:
+def overlay(volume: Volume, window: Window, findings: Findings | None = None) -> Mapping[Plane, Rgb]:
     """Pictures (row, column, 3) through the middle of the largest structure, on square pixels of one size."""
-    through_mm = _middle(label_map)
+    through_mm = _middle(volume.grid, findings)
     pictures = {}
     for plane, view in VIEWS.items():
         points_mm = points(volume.grid, view, through_mm, pixel_mm(volume))
-        drawing = cut(label_map.grid, points_mm)
-        rgb = _grey(cut(volume.grid, points_mm).sample(volume.values), window)
-        for label in labels:
-            rgb = _tint(rgb, drawing.covered(label_map.labels, label.value), label.color_rgb)
+        drawing = cut(volume.grid, points_mm)
+        rgb = _grey(drawing.sample(volume.values), window)
+        if findings is not None:
+            rgb = _coloured(rgb, drawing, findings)
         pictures[plane] = np.rint(rgb).astype(np.uint8)
     return pictures
+
+
+def _coloured(rgb: NDArray[np.float64], drawing: Cut, findings: Findings) -> NDArray[np.float64]:
+    for region in findings.found:
+        covered = drawing.covered(findings.layers[region.layer].labels, region.number)
+        rgb = _tint(rgb, covered, region.label.color_rgb)
+    return rgb
 
 
 def pixel_mm(volume: Volume) -> float:
@@ -60,12 +66,11 @@ def pixel_mm(volume: Volume) -> float:
 
 def sheet(volume: Volume, findings: Findings, window: Window | None = None) -> Image.Image:
     """The three pictures on one page, with orientation, scale, structures and volumes."""
-    labels = [measured.label for measured in findings.volumes]
-    pictures = overlay(volume, findings.label_map, labels, window or window_of(volume))
+    pictures = overlay(volume, window or window_of(volume), findings)
     width = max(sum(picture.shape[1] + _MARGIN for picture in pictures.values()) + _MARGIN, _NARROWEST)
     bottom = _HEADER + max(picture.shape[0] for picture in pictures.values())
     columns = (width - _MARGIN) // _LEGEND_COLUMN
-    rows = -(-len(findings.volumes) // columns)
+    rows = -(-len(findings.regions) // columns)
     page = Image.new("RGB", (width, bottom + _CAPTION + rows * _LEGEND_ROW + _MARGIN), _PAPER)
     pen = ImageDraw.Draw(page)
     _title(pen, findings.algorithm, width)
@@ -74,7 +79,7 @@ def sheet(volume: Volume, findings: Findings, window: Window | None = None) -> I
         _place(page, picture, plane, (left, _HEADER, bottom))
         left += picture.shape[1] + _MARGIN
     _scale_bar(pen, (_MARGIN + 12, bottom - 12), pixel_mm(volume))
-    for number, measured in enumerate(findings.volumes):
+    for number, measured in enumerate(findings.regions):
         row, column = divmod(number, columns)
         at = (_MARGIN + column * _LEGEND_COLUMN, bottom + _CAPTION + row * _LEGEND_ROW + _LEGEND_ROW // 2)
         _legend_entry(pen, at, measured)
@@ -88,16 +93,15 @@ def png(image: Image.Image) -> bytes:
     return encoded.getvalue()
 
 
-def _middle(label_map: LabelMap) -> Vector:
+def _middle(grid: Grid, findings: Findings | None) -> Vector:
     """World position of the middle of the largest structure; of the grid when there is none."""
-    counts = np.bincount(label_map.labels.ravel(), minlength=256)
-    counts[0] = 0
-    if not counts.any():
-        return np.asarray(label_map.grid.to_world((np.array([label_map.grid.shape]) - 1) / 2)[0])
-    voxels = np.argwhere(label_map.labels == counts.argmax())
+    if findings is None or not findings.found:
+        return np.asarray(grid.to_world((np.array([grid.shape]) - 1) / 2)[0])
+    largest = max(findings.found, key=lambda region: region.voxels)
+    voxels = np.argwhere(findings.mask(largest))
     # the voxel nearest to the mean: the mean of a bent structure may lie outside of it
     nearest = np.abs(voxels - voxels.mean(axis=0)).sum(axis=1).argmin()
-    return np.asarray(label_map.grid.to_world(voxels[nearest][None].astype(np.float64))[0])
+    return np.asarray(grid.to_world(voxels[nearest][None].astype(np.float64))[0])
 
 
 def _grey(values: NDArray[np.float64], window: Window) -> NDArray[np.float64]:
@@ -148,13 +152,13 @@ def _scale_bar(pen: ImageDraw.ImageDraw, at: tuple[int, int], mm: float) -> None
     _write(pen, (left, bottom - 8), f"{length_mm} mm", 14, "ls")
 
 
-def _legend_entry(pen: ImageDraw.ImageDraw, at: tuple[int, int], measured: SegmentVolume) -> None:
+def _legend_entry(pen: ImageDraw.ImageDraw, at: tuple[int, int], measured: Region) -> None:
     left, middle = at
     colour = measured.label.color_rgb
     faint = tuple(round(part * _FILL + back * (1 - _FILL)) for part, back in zip(colour, _PAPER, strict=True))
     pen.rounded_rectangle((left, middle - 8, left + 16, middle + 8), 3, fill=faint, outline=colour, width=2)
     amount = f"{measured.volume_ml:.{1 if measured.volume_ml >= 10 else 2}f} ml" if measured.voxels else "not found"
-    _write(pen, (left + 26, middle), _shortened(measured.label.name, 16, _LEGEND_COLUMN - 150), 16, "lm")
+    _write(pen, (left + 26, middle), _shortened(measured.name, 16, _LEGEND_COLUMN - 150), 16, "lm")
     _write(pen, (left + _LEGEND_COLUMN - 30, middle), amount, 16, "rm", _INK if measured.voxels else _FAINT)
 
 

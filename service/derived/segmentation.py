@@ -11,30 +11,29 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from models.findings import Algorithm, Findings
-from models.measurement import plane_labels
+from models.regions import plane_labels
 from service.derived.finish import MANUFACTURER, SERIES_NUMBERS, finish
-from service.derived.origin import Origin
+from service.derived.material import Made, Material
 from service.derived.sources import lean, name_frames
 from service.derived.terms import ARTIFICIAL_INTELLIGENCE, Structure, concept, structures
 
 
-def build(sources: Sequence[Dataset], findings: Findings, origin: Origin) -> Dataset | None:
-    """A Segmentation on the planes of the sources; None when nothing was found.
+def build(material: Material, made: Made) -> list[Dataset]:
+    """A Segmentation on the planes of the sources, with one segment for each region that was found.
 
-    `sources` are images, or frames under the names of single-frame images, without pixels, in the order of the label
-    map's slices. Raises Broken when they do not fit the label map.
+    Raises Broken when the sources do not fit the label map.
     """
+    del made
+    sources, findings, origin = material.sources, material.findings, material.origin
     found = [structure for structure in structures(findings, origin) if structure.segment_number is not None]
-    if not found:
-        return None
     segmentation = HighdicomSegmentation(
         source_images=lean(sources, findings),
         pixel_array=_segment_numbers(findings, found),
         segmentation_type=SegmentationTypeValues.BINARY,
         segment_descriptions=[_describe(structure, findings.algorithm) for structure in found],
-        series_instance_uid=origin.uid("series", "SEG"),
+        series_instance_uid=material.series_uid("SEG"),
         series_number=SERIES_NUMBERS["SEG"],
-        sop_instance_uid=origin.uid("instance", "SEG"),
+        sop_instance_uid=material.object_uid("SEG"),
         instance_number=1,
         manufacturer=MANUFACTURER,
         manufacturer_model_name=MANUFACTURER,
@@ -45,22 +44,22 @@ def build(sources: Sequence[Dataset], findings: Findings, origin: Origin) -> Dat
         omit_empty_frames=True,
     )
     name_frames(segmentation, sources)
-    return finish(segmentation, sources[0], findings.algorithm, origin)
+    return [finish(segmentation, sources[0], findings.algorithm, origin)]
 
 
 def _segment_numbers(findings: Findings, found: Sequence[Structure]) -> NDArray[np.uint8]:
-    """The label map on the source planes with segment numbers in place of labels, (plane, row, column)."""
+    """The layer on the source planes with segment numbers in place of labels, (plane, row, column)."""
     numbers = np.zeros(256, dtype=np.uint8)
     for structure in found:
-        numbers[structure.volume.label.value] = structure.segment_number or 0
-    return np.asarray(numbers[plane_labels(findings)])
+        numbers[structure.region.number] = structure.segment_number or 0
+    return np.asarray(numbers[plane_labels(findings, 0)])
 
 
 def _describe(structure: Structure, algorithm: Algorithm) -> SegmentDescription:
-    label = structure.volume.label
+    label = structure.region.label
     description = SegmentDescription(
         segment_number=structure.segment_number,
-        segment_label=label.name[:64],
+        segment_label=structure.region.name[:64],
         segmented_property_category=concept(label.category),
         segmented_property_type=concept(label.type),
         algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,

@@ -49,7 +49,7 @@ def lean(sources: Sequence[Dataset], findings: Findings) -> list[Dataset]:
 
     Raises Broken when sources and findings cannot belong together.
     """
-    grid = findings.label_map.grid
+    grid = findings.grid
     planes = len(findings.places) or grid.shape[0]
     if not sources or (len(sources), *_size(sources[0])) != (planes, *grid.shape[1:]):
         raise Broken(f"{len(sources)} source images do not fit a label map of shape {(planes, *grid.shape[1:])}")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from highdicom.sr import CodedConcept
 from pydicom.sr.codedict import codes
 
-from models.findings import Findings, SegmentVolume
+from models.findings import Findings, Region
 from models.manifest import Code
 from service.derived.origin import Origin
 
@@ -16,7 +16,7 @@ ARTIFICIAL_INTELLIGENCE = codes.cid7162.ArtificialIntelligence
 class Structure:
     """One structure of the model under its tracking names; `segment_number` is None when it was not found."""
 
-    volume: SegmentVolume
+    region: Region
     segment_number: int | None
     tracking_id: str
     tracking_uid: str
@@ -24,19 +24,16 @@ class Structure:
 
 def structures(findings: Findings, origin: Origin) -> list[Structure]:
     """Every structure the model looked for; those it found are numbered 1, 2, 3, ... (PS3.3 C.8.20.2)."""
-    numbered: list[Structure] = []
-    found = 0
-    for volume in findings.volumes:
-        found += volume.voxels > 0
-        numbered.append(
-            Structure(
-                volume,
-                found if volume.voxels > 0 else None,
-                f"{findings.algorithm.name} {volume.label.name}"[:64],
-                origin.uid("structure", str(volume.label.value)),
-            )
+    number_of = {id(region): number for number, region in enumerate(findings.found, start=1)}
+    return [
+        Structure(
+            region,
+            number_of.get(id(region)),
+            f"{findings.algorithm.name} {region.name}"[:64],
+            origin.uid("structure", str(region.label.value), *([str(region.lesion)] if region.lesion > 1 else [])),
         )
-    return numbered
+        for region in findings.regions
+    ]
 
 
 def concept(code: Code) -> CodedConcept:

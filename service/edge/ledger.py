@@ -4,7 +4,7 @@ Lose it and compute is lost, not data: everything in it is decided again from th
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -156,13 +156,13 @@ class Ledger(Questions):
             values = {"next_at": next_at, "attempts": job.attempts + counts}
             connection.execute(jobs.update().where(jobs.c.job_id == job.job_id).values(values))
 
-    def report(self, job: Job, worker: str, sop_instance_uids: Sequence[str], now: datetime) -> None:
-        """End REPORTING, with one delivery per object and destination. Raises TryAgain as `settle`."""
+    def report(self, job: Job, worker: str, plan: Mapping[str, Sequence[str]], now: datetime) -> None:
+        """End REPORTING, with one delivery per object and destination as planned. Raises TryAgain as `settle`."""
         with self._engine.begin() as connection:
             if self._settle(connection, job, worker, Event.DONE, now, "") is not State.REPORTED:
                 return
-            for uid in sop_instance_uids:
-                for destination in job.destinations:
+            for destination, sop_instance_uids in plan.items():
+                for uid in sop_instance_uids:
                     _add_delivery(connection, job.job_id, uid, destination, now)
 
     def _settle(self, connection: Connection, job: Job, worker: str, event: Event, now: datetime, reason: str) -> State:

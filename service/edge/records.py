@@ -1,15 +1,18 @@
 """What one stage leaves in the spool for the next: stacks as JSON, findings as JSON beside a label map."""
 
 import json
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
-from models.findings import Algorithm, Findings, SegmentVolume
-from models.manifest import Label
+from models.findings import Algorithm, Box, Change, Findings, HeatMap, Measurement, Point, Region, Score
+from models.manifest import Term
 from models.volume import Grid, LabelMap
 from service.core.entities import FrameReference, Reason, StackRecord
 from service.core.errors import Broken, TryAgain
@@ -17,6 +20,7 @@ from service.core.refusals import RefusalRecord
 from service.edge.spool import InstanceName, Spool
 
 Part = StackRecord | RefusalRecord
+_PLAN = "plan.json"
 
 
 def keep_stack(spool: Spool, stack: StackRecord) -> None:
@@ -78,38 +82,61 @@ def path_of(spool: Spool, part: Part, sop_instance_uid: str) -> Path:
 
 def keep_findings(spool: Spool, job_id: str, findings: Findings) -> None:
     """Leave a job's findings in work/; the JSON comes last, and with it they count as there."""
+    arrays: dict[str, NDArray[np.generic]] = {f"layer {n}": layer.labels for n, layer in enumerate(findings.layers)}
+    arrays |= {f"heat map {n}": heat_map.values for n, heat_map in enumerate(findings.heat_maps)}
     packed = BytesIO()
-    np.savez_compressed(packed, labels=findings.label_map.labels)
-    plain = {
-        "algorithm": asdict(findings.algorithm),
-        "grid": _plain_grid(findings.label_map.grid),
-        "volumes": [
-            {"label": volume.label.model_dump(mode="json"), "voxels": volume.voxels, "volume_ml": volume.volume_ml}
-            for volume in findings.volumes
-        ],
-        "places": findings.places,
+    np.savez_compressed(packed, allow_pickle=False, **arrays)
+    plain: dict[str, object] = {
+        "grid": _plain_grid(findings.grid) if findings.layers else None,
+        "layers": len(findings.layers),
+        "heat_maps": [heat_map.term.model_dump(mode="json") for heat_map in findings.heat_maps],
     }
+    plain |= {name: kind.dump_python(getattr(findings, name), mode="json") for name, kind in _PLAIN_FINDINGS.items()}
     folder = spool.work(job_id)
     spool.place(folder / "labels.npz", packed.getvalue())
     spool.place(folder / "findings.json", json.dumps(plain, indent=1).encode())
 
 
 def read_findings(spool: Spool, job_id: str) -> Findings:
-    """A job's findings. Raises TryAgain when they are not there."""
+    """A job's findings. Raises TryAgain when they are not there, or are those of another version of this program."""
     folder = spool.work(job_id)
     try:
         plain = json.loads((folder / "findings.json").read_bytes())
         with np.load(folder / "labels.npz", allow_pickle=False) as packed:
-            labels = packed["labels"]
-    except FileNotFoundError as error:
-        raise TryAgain(f"work/{job_id} is incomplete; requeue the job") from error
-    volumes = tuple(
-        SegmentVolume(Label.model_validate(entry["label"]), entry["voxels"], entry["volume_ml"])
-        for entry in plain["volumes"]
-    )
-    return Findings(
-        Algorithm(**plain["algorithm"]), LabelMap(_grid(plain["grid"]), labels), volumes, tuple(plain.get("places", ()))
-    )
+            layers = tuple(LabelMap(_grid(plain["grid"]), packed[f"layer {n}"]) for n in range(plain["layers"]))
+            heat_maps = tuple(
+                HeatMap(Term.model_validate(term), packed[f"heat map {n}"]) for n, term in enumerate(plain["heat_maps"])
+            )
+        simple = {name: kind.validate_python(plain[name]) for name, kind in _PLAIN_FINDINGS.items()}
+    except (FileNotFoundError, KeyError, ValueError) as error:
+        raise TryAgain(f"work/{job_id} is incomplete or not ours; requeue the job") from error
+    return Findings(layers=layers, heat_maps=heat_maps, **simple)
+
+
+def keep_plan(spool: Spool, job_id: str, plan: Mapping[str, Sequence[str]]) -> None:
+    """Leave which object goes to which destination, and in which order, beside the objects of a job."""
+    spool.place(spool.outbox(job_id) / _PLAN, json.dumps(plan, indent=1).encode())
+
+
+def read_plan(spool: Spool, job_id: str) -> dict[str, list[str]]:
+    """SOP Instance UIDs by destination, in the order of sending. Raises TryAgain when it is not there."""
+    try:
+        plan: dict[str, list[str]] = json.loads((spool.outbox(job_id) / _PLAN).read_bytes())
+    except (OSError, ValueError) as error:
+        raise TryAgain(f"outbox/{job_id} is incomplete; requeue the job") from error
+    return plan
+
+
+_PLAIN_FINDINGS: dict[str, TypeAdapter[Any]] = {  # what JSON holds; arrays lie beside it
+    "algorithm": TypeAdapter(Algorithm),
+    "regions": TypeAdapter(tuple[Region, ...]),
+    "scores": TypeAdapter(tuple[Score, ...]),
+    "boxes": TypeAdapter(tuple[Box, ...]),
+    "points": TypeAdapter(tuple[Point, ...]),
+    "measurements": TypeAdapter(tuple[Measurement, ...]),
+    "changes": TypeAdapter(tuple[Change, ...]),
+    "places": TypeAdapter(tuple[float, ...]),
+}
 
 
 def _plain_grid(grid: Grid) -> dict[str, object]:

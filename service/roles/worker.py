@@ -23,9 +23,10 @@ from service.core.errors import Broken, IsocenterError, NoRoom, TryAgain, wherea
 from service.core.jobs import Event, Job, State, outcome, wait
 from service.edge import logs
 from service.edge.ledger import Ledger, opened
+from service.edge.records import read_plan
 from service.edge.spool import Spool
 from service.infer import Bench, infer
-from service.report import report
+from service.report import Desk, report
 from service.roles.clock import now
 from service.roles.life import Life, live
 from service.settings import Settings
@@ -101,8 +102,10 @@ def steps_of(settings: Settings) -> tuple[Step, ...]:
         device=inferring.device,
         phantom_models_may_answer=inferring.phantom_models_may_answer_for_patients,
     )
+    profiles = {destination.name: destination.profile for destination in settings.destinations}
+    desk = Desk(settings.spool, profiles, __version__)
     return (
-        Step(State.INFERRED, partial(report, settings.spool, __version__), _REPORT_SECONDS),
+        Step(State.INFERRED, partial(report, desk), _REPORT_SECONDS),
         Step(State.QUEUED, partial(infer, bench), inferring.deadline_seconds),
     )
 
@@ -178,8 +181,7 @@ class Worker:
 
     def _succeed(self, job: Job) -> None:
         if job.state is State.REPORTING:
-            objects = sorted(path.stem for path in self._spool.outbox(job.job_id).glob("*.dcm"))
-            self._ledger.report(job, self.name, objects, now())
+            self._ledger.report(job, self.name, read_plan(self._spool, job.job_id), now())
             return
         self._ledger.settle(job, self.name, Event.DONE, now())
 

@@ -149,7 +149,7 @@ def test_the_same_voxels_as_nifti_give_the_same_labels_in_the_same_places(
     flip = np.diag([-1.0, -1.0, 1.0, 1.0]) @ stack.grid.affine[:, [2, 1, 0, 3]]  # type: ignore[union-attr]
     ras = nibabel.Nifti1Image(array.transpose(2, 1, 0), flip)
     nibabel.save(nibabel.as_closest_canonical(ras), tmp_path / "crop.nii.gz")
-    predicted = load_model(find()["hippocampus"], "cpu")(read_volume(tmp_path / "crop.nii.gz")).label_map
+    predicted = load_model(find()["hippocampus"], "cpu")(read_volume(tmp_path / "crop.nii.gz")).layers[0]
     assert nibabel.aff2axcodes(nibabel.load(tmp_path / "crop.nii.gz").affine) == ("R", "A", "S")
     for number in (1, 2):
         assert _places(predicted, number) == _segment_places(results[SEG], number)

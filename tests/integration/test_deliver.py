@@ -65,7 +65,9 @@ def ledger(tmp_path: Path, spool: Spool) -> Iterator[Ledger]:
         ledger.settle(started, "w", Event.DONE, NOW)
         reporting = ledger.claim(State.INFERRED, "w", NOW, NOW)
         assert reporting
-        ledger.report(reporting, "w", [str(image.SOPInstanceUID) for image in images], NOW)
+        ledger.report(
+            reporting, "w", {name: [str(image.SOPInstanceUID) for image in images] for name in job.destinations}, NOW
+        )
         yield ledger
 
 

@@ -16,11 +16,11 @@ from pydicom import Dataset, dcmread
 from models.findings import Findings
 from models.volume import Grid
 from service.core.entities import Stack
+from service.core.profiles import Kind
 from service.core.stacking import split
-from service.derived import measurement_report, segmentation
+from service.derived.catalogue import proven
 from service.derived.encoding import decode, encode
 from service.derived.frames import frames
-from service.derived.proof import prove_report, prove_segmentation
 from service.derived.sources import reference
 from service.edge.part10 import read_frame_headers, read_instance
 from tests import factories
@@ -93,15 +93,14 @@ def _multi_frame_case(image: Path, folder: Path) -> Case:
 def _made(sources: list[Dataset], grid: Grid, images: list[Path], folder: Path) -> Case:
     findings = factories.findings(grid)
     nothing = factories.findings(grid, np.zeros(grid.shape, dtype=np.uint8))
-    drawn = segmentation.build(sources, findings, factories.ORIGIN)
-    assert drawn is not None
+    made = factories.objects(factories.material(sources, findings))
     return Case(
         sources,
         findings,
         images,
-        _write(folder / "segmentation.dcm", drawn),
-        _write(folder / "report.dcm", measurement_report.build(sources, findings, drawn, factories.ORIGIN)),
-        _write(folder / "empty.dcm", measurement_report.build(sources, nothing, None, factories.ORIGIN)),
+        _write(folder / "segmentation.dcm", made[Kind.SEGMENTATION][0]),
+        _write(folder / "report.dcm", made[Kind.REPORT][0]),
+        _write(folder / "empty.dcm", factories.objects(factories.material(sources, nothing))[Kind.REPORT][0]),
     )
 
 
@@ -185,7 +184,7 @@ def test_dcmqi_reads_the_same_volumes_under_the_same_tracking_names(
 
     segments = decode(case.segmentation.read_bytes()).SegmentSequence
     assert [group["TrackingUniqueIdentifier"] for group in groups[:2]] == [item.TrackingUID for item in segments]
-    for group, volume in zip(groups[:2], case.findings.volumes[:2], strict=True):
+    for group, volume in zip(groups[:2], case.findings.regions[:2], strict=True):
         (measured,) = group["measurementItems"]
         assert measured["units"]["CodeValue"] == "cm3"
         assert float(measured["value"]) == pytest.approx(volume.volume_ml, rel=1e-5)
@@ -200,7 +199,7 @@ def test_dcmqi_sees_every_voxel_where_the_label_map_has_it(case: Case, outside_t
     assert "ERROR" not in run.stdout + run.stderr
     for number, label in ((1, 1), (2, 2)):
         assert np.array_equal(
-            _drawn_by_dcmqi(tmp_path / f"{number}.nii.gz", case.findings), case.findings.label_map.labels == label
+            _drawn_by_dcmqi(tmp_path / f"{number}.nii.gz", case.findings), case.findings.layers[0].labels == label
         )
 
 
@@ -209,9 +208,9 @@ def _drawn_by_dcmqi(path: Path, findings: Findings) -> NDArray[np.bool_]:
     image = nibabel.load(path)
     indices = np.argwhere(np.asarray(image.dataobj) > 0)
     world_lps = apply_affine(np.diag((-1.0, -1.0, 1.0, 1.0)) @ image.affine, indices)
-    places = findings.label_map.grid.to_index(world_lps)
+    places = findings.grid.to_index(world_lps)
     assert np.abs(places - np.rint(places)).max() < 0.01
-    drawn = np.zeros(findings.label_map.grid.shape, dtype=np.bool_)
+    drawn = np.zeros(findings.grid.shape, dtype=np.bool_)
     drawn[tuple(np.rint(places).astype(np.intp).T)] = True
     assert int(drawn.sum()) == len(indices)
     return drawn
@@ -226,7 +225,6 @@ def test_frames_lie_on_the_images_within_a_micrometre(case: Case) -> None:
 
 
 def test_every_object_is_proven(case: Case) -> None:
-    drawn, report = case.segmentation.read_bytes(), case.report.read_bytes()
+    objects = proven(factories.material(case.sources, case.findings))
 
-    prove_segmentation(drawn, case.sources, case.findings)
-    prove_report(report, drawn, case.sources, case.findings)
+    assert list(objects.values()) == [case.segmentation.read_bytes(), case.report.read_bytes()]

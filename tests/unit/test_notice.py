@@ -12,7 +12,7 @@ from service.derived.encoding import decode
 from service.edge.records import keep_refusal
 from service.edge.spool import Spool
 from service.infer import Bench, infer
-from service.report import report
+from service.report import Desk, report
 from tests import factories
 from tests.arriving import receive
 
@@ -36,8 +36,12 @@ def notice_in(spool: Spool, say: SayWhyNot = SayWhyNot.BOTH) -> Job:
     return Job("job", "stack", *uids, "liver", "1.0.0", "rule", ("pacs",), State.REPORTING, 0, NOW, notice)
 
 
+def desk(spool: Spool) -> Desk:
+    return Desk(spool.root, {}, "0.1.0")
+
+
 def outbox(spool: Spool) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in spool.outbox("job").iterdir()}
+    return {path.name: path.read_bytes() for path in spool.outbox("job").glob("*.dcm")}
 
 
 @pytest.mark.parametrize(
@@ -49,15 +53,15 @@ def outbox(spool: Spool) -> dict[str, bytes]:
     ],
 )
 def test_what_the_rule_asks_for_lies_in_the_outbox(spool: Spool, say: SayWhyNot, modalities: list[str]) -> None:
-    report(spool.root, "0.1.0", notice_in(spool, say))
+    report(desk(spool), notice_in(spool, say))
     assert sorted(decode(encoded).Modality for encoded in outbox(spool).values()) == modalities
 
 
 def test_a_notice_that_is_made_again_has_the_same_names_and_bytes(spool: Spool) -> None:
     job = notice_in(spool)
-    report(spool.root, "0.1.0", job)
+    report(desk(spool), job)
     once = outbox(spool)
-    report(spool.root, "0.1.0", job)
+    report(desk(spool), job)
     assert outbox(spool) == once
 
 

@@ -9,7 +9,6 @@ import pytest
 from pydicom import Dataset
 
 from service.core.identity import IMPLEMENTATION_CLASS_UID
-from service.derived import measurement_report, segmentation
 from service.derived.encoding import decode, encode
 from service.derived.finish import device_uid
 from service.derived.origin import Origin
@@ -18,11 +17,8 @@ from tests import factories
 
 
 def _objects(sources: Sequence[Dataset], origin: Origin = factories.ORIGIN) -> dict[str, bytes]:
-    findings = factories.findings()
-    drawn = segmentation.build(sources, findings, origin)
-    assert drawn is not None
-    report = measurement_report.build(sources, findings, drawn, origin)
-    return {"SEG": encode(drawn), "SR": encode(report)}
+    made = factories.objects(factories.material(sources, origin=origin))
+    return {dataset.Modality: encode(dataset) for datasets in made.values() for dataset in datasets}
 
 
 @pytest.fixture

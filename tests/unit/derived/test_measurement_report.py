@@ -7,7 +7,8 @@ import pytest
 from pydicom import Dataset
 
 from models.findings import Findings
-from service.derived import content_tree, measurement_report, segmentation
+from service.core.profiles import Kind
+from service.derived import content_tree
 from service.derived.encoding import decode, encode
 from tests import factories
 
@@ -20,8 +21,8 @@ def sources() -> list[Dataset]:
 
 
 def _report(sources: Sequence[Dataset], findings: Findings) -> tuple[Dataset | None, Dataset]:
-    drawn = segmentation.build(sources, findings, factories.ORIGIN)
-    return drawn, decode(encode(measurement_report.build(sources, findings, drawn, factories.ORIGIN)))
+    made = factories.objects(factories.material(sources, findings))
+    return next(iter(made.get(Kind.SEGMENTATION, [])), None), decode(encode(made[Kind.REPORT][0]))
 
 
 def test_a_found_structure_has_its_volume_and_its_segment(sources: list[Dataset]) -> None:

@@ -14,7 +14,7 @@ from service.core.jobs import Job, State
 from service.core.refusals import Notice, SayWhyNot
 from service.derived import not_analysed, page
 from service.derived.encoding import decode, encode
-from service.derived.proof import prove_notice_picture, prove_notice_report
+from service.derived.notice_proof import prove_notice_picture, prove_notice_report
 from tests import factories
 
 NOTICE = Notice("Liver on CT", "hole: 1 of 12 slices missing", "Send it again.", SayWhyNot.BOTH)
@@ -41,9 +41,9 @@ def made(sources: list[Dataset]) -> dict[str, bytes]:
 
 def prove(kind: str, encoded: bytes, sources: list[Dataset]) -> None:
     if kind == "SR":
-        prove_notice_report(encoded, sources, texts(sources))
+        prove_notice_report(decode(encoded), sources, texts(sources))
     else:
-        prove_notice_picture(encoded, sources, not_analysed.drawn(said(sources)))
+        prove_notice_picture(decode(encoded), sources, not_analysed.drawn(said(sources)))
 
 
 def test_it_says_in_words_which_model_which_series_why_and_what_to_do(sources: list[Dataset]) -> None:

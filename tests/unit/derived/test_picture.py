@@ -41,7 +41,7 @@ def test_a_picture_is_turned_as_its_letters_say(orientation: str, plane: Plane, 
 
 def test_pixels_are_square_whatever_the_spacing() -> None:
     grid = factories.grid(shape=(10, 40, 20), spacing_mm=(5.0, 1.0, 4.0))
-    pictures = picture.overlay(factories.volume(grid), factories.findings(grid).label_map, (), WINDOW)
+    pictures = picture.overlay(factories.volume(grid), WINDOW, factories.findings(grid))
 
     sizes = {plane: rgb.shape[:2] for plane, rgb in pictures.items()}
     assert sizes == {Plane.AXIAL: (240, 480), Plane.CORONAL: (300, 480), Plane.SAGITTAL: (300, 240)}
@@ -53,7 +53,7 @@ def test_structures_are_drawn_in_their_colours_where_they_lie() -> None:
     array[3:6, 10:20, 10:20] = 1
     black = Volume(grid, np.zeros(grid.shape, dtype=np.float32))
 
-    axial = picture.overlay(black, factories.findings(grid, array).label_map, factories.LABELS, WINDOW)[Plane.AXIAL]
+    axial = picture.overlay(black, WINDOW, factories.findings(grid, array))[Plane.AXIAL]
 
     drawn = np.argwhere(axial.any(axis=2))
     assert drawn.min(axis=0) == pytest.approx([160, 160], abs=2)

@@ -12,9 +12,10 @@ from models.findings import Findings
 from models.manifest import Span
 from models.volume import Grid, LabelMap
 from service.core.errors import Unproven
-from service.derived import measurement_report, segmentation
+from service.core.profiles import Kind
+from service.derived import measurement_report, report_proof, segmentation, segmentation_proof
+from service.derived.catalogue import proven
 from service.derived.encoding import decode, encode
-from service.derived.proof import prove_report, prove_segmentation
 from tests import factories
 
 GRID = factories.grid("oblique", spacing_mm=(2.5, 0.8, 1.1))
@@ -23,13 +24,22 @@ SOURCES = factories.headers(factories.ct_series(GRID))
 
 
 def _drawn(sources: Sequence[Dataset] = SOURCES, findings: Findings = FINDINGS) -> bytes:
-    drawn = segmentation.build(sources, findings, factories.ORIGIN)
-    assert drawn is not None
+    (drawn,) = segmentation.build(factories.material(sources, findings), {})
     return encode(drawn)
 
 
 def _measured(drawn: bytes, findings: Findings = FINDINGS) -> bytes:
-    return encode(measurement_report.build(SOURCES, findings, decode(drawn), factories.ORIGIN))
+    (report,) = measurement_report.build(factories.material(SOURCES, findings), {Kind.SEGMENTATION: [decode(drawn)]})
+    return encode(report)
+
+
+def prove_segmentation(encoded: bytes, sources: Sequence[Dataset], findings: Findings) -> None:
+    segmentation_proof.prove([decode(encoded)], factories.material(sources, findings), {})
+
+
+def prove_report(encoded: bytes, drawn: bytes | None, sources: Sequence[Dataset], findings: Findings) -> None:
+    made = {} if drawn is None else {Kind.SEGMENTATION: [decode(drawn)]}
+    report_proof.prove([decode(encoded)], factories.material(sources, findings), made)
 
 
 def _changed(encoded: bytes, change: Callable[[Dataset], object]) -> bytes:
@@ -78,11 +88,11 @@ def _repeat_a_frame(dataset: Dataset) -> None:
 
 
 SEGMENTATIONS = {
-    "flip of rows": (lambda: _drawn(findings=_with_labels(FINDINGS.label_map.labels[:, ::-1])), "differ"),
-    "flip of columns": (lambda: _drawn(findings=_with_labels(FINDINGS.label_map.labels[:, :, ::-1])), "differ"),
-    "flip of slices": (lambda: _drawn(findings=_with_labels(FINDINGS.label_map.labels[::-1])), "differ"),
-    "shift by one slice": (lambda: _drawn(findings=_with_labels(np.roll(FINDINGS.label_map.labels, 1, 0))), "differ"),
-    "shift by one column": (lambda: _drawn(findings=_with_labels(np.roll(FINDINGS.label_map.labels, 1, 2))), "differ"),
+    "flip of rows": (lambda: _drawn(findings=_with_labels(FINDINGS.layers[0].labels[:, ::-1])), "differ"),
+    "flip of columns": (lambda: _drawn(findings=_with_labels(FINDINGS.layers[0].labels[:, :, ::-1])), "differ"),
+    "flip of slices": (lambda: _drawn(findings=_with_labels(FINDINGS.layers[0].labels[::-1])), "differ"),
+    "shift by one slice": (lambda: _drawn(findings=_with_labels(np.roll(FINDINGS.layers[0].labels, 1, 0))), "differ"),
+    "shift by one column": (lambda: _drawn(findings=_with_labels(np.roll(FINDINGS.layers[0].labels, 1, 2))), "differ"),
     "sources in reverse": (lambda: _drawn(sources=SOURCES[::-1]), "differ"),
     "two structures exchanged": (lambda: _changed(_drawn(), _exchange_segments), "segments"),
     "two frames exchanged": (lambda: _changed(_drawn(), _swap_frames), "differ"),
@@ -130,11 +140,10 @@ def _exchange_segments(dataset: Dataset) -> None:
 def test_what_is_built_is_proven(orientation: str, series: Callable[..., list[Dataset]]) -> None:
     grid = factories.grid(orientation, spacing_mm=(2.5, 0.8, 1.1))
     sources, findings = factories.headers(series(grid)), factories.findings(grid)
-    drawn = segmentation.build(sources, findings, factories.ORIGIN)
-    report = measurement_report.build(sources, findings, drawn, factories.ORIGIN)
 
-    prove_segmentation(encode(drawn), sources, findings)
-    prove_report(encode(report), encode(drawn), sources, findings)
+    objects = proven(factories.material(sources, findings)).values()
+
+    assert [decode(encoded).Modality for encoded in objects] == ["SEG", "SR"]
 
 
 @pytest.mark.parametrize(("mutant", "sentence"), SEGMENTATIONS.values(), ids=SEGMENTATIONS.keys())
@@ -160,7 +169,7 @@ def _moved(slices: float) -> Grid:
 
 
 def test_a_label_map_that_lies_half_a_slice_from_the_sources_is_caught() -> None:
-    shifted = replace(FINDINGS, label_map=LabelMap(_moved(0.5), FINDINGS.label_map.labels))
+    shifted = replace(FINDINGS, layers=(LabelMap(_moved(0.5), FINDINGS.layers[0].labels),))
 
     with pytest.raises(Unproven, match="place of slice 0"):
         prove_segmentation(_drawn(), SOURCES, shifted)
@@ -170,7 +179,7 @@ def test_a_label_map_whose_slices_run_against_the_sources_is_caught() -> None:
     affine = GRID.affine.copy()
     affine[:3, 3] += affine[:3, 0] * (GRID.shape[0] - 1)
     affine[:3, 0] *= -1
-    turned = replace(FINDINGS, label_map=LabelMap(Grid(GRID.shape, affine), FINDINGS.label_map.labels))
+    turned = replace(FINDINGS, layers=(LabelMap(Grid(GRID.shape, affine), FINDINGS.layers[0].labels),))
 
     with pytest.raises(Unproven, match="place of slice 0"):
         prove_segmentation(_drawn(findings=turned), SOURCES, turned)
@@ -185,15 +194,15 @@ def test_a_source_of_another_patient_is_caught() -> None:
 
 
 def test_a_label_without_a_name_is_caught() -> None:
-    unnamed = replace(FINDINGS, volumes=FINDINGS.volumes[:1])
+    unnamed = replace(FINDINGS, regions=FINDINGS.regions[:1])
 
-    with pytest.raises(Unproven, match=r"labels without a name: the object says \[2\]"):
+    with pytest.raises(Unproven, match=r"numbers without a name in layer 0: the object says \[2\]"):
         prove_segmentation(_drawn(findings=unnamed), SOURCES, unnamed)
 
 
 def test_an_implausible_volume_is_caught() -> None:
-    huge = FINDINGS.volumes[0].label.model_copy(update={"plausible_ml": Span(minimum=800)})
-    findings = replace(FINDINGS, volumes=(replace(FINDINGS.volumes[0], label=huge), *FINDINGS.volumes[1:]))
+    huge = FINDINGS.regions[0].label.model_copy(update={"plausible_ml": Span(minimum=800)})
+    findings = replace(FINDINGS, regions=(replace(FINDINGS.regions[0], label=huge), *FINDINGS.regions[1:]))
 
     with pytest.raises(Unproven, match=r"implausible volume: Liver has .* at least 800 ml"):
         prove_segmentation(_drawn(), SOURCES, findings)
@@ -265,8 +274,8 @@ def test_a_changed_report_is_caught(change: Callable[[Dataset], None], sentence:
 
 
 def test_a_report_of_doubled_findings_is_caught() -> None:
-    first = FINDINGS.volumes[0]
-    doubled = replace(FINDINGS, volumes=(replace(first, volume_ml=first.volume_ml * 2), *FINDINGS.volumes[1:]))
+    first = FINDINGS.regions[0]
+    doubled = replace(FINDINGS, regions=(replace(first, volume_ml=first.volume_ml * 2), *FINDINGS.regions[1:]))
     drawn = _drawn()
 
     with pytest.raises(Unproven, match="volume of Liver in ml"):
@@ -282,7 +291,7 @@ def test_a_report_of_findings_without_their_segmentation_is_caught() -> None:
 
 def test_a_report_that_says_nothing_was_found_is_proven_without_a_segmentation() -> None:
     nothing = factories.findings(GRID, np.zeros(GRID.shape, dtype=np.uint8))
-    report = measurement_report.build(SOURCES, nothing, None, factories.ORIGIN)
+    (report,) = measurement_report.build(factories.material(SOURCES, nothing), {})
 
     prove_report(encode(report), None, SOURCES, nothing)
 

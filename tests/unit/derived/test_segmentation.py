@@ -10,14 +10,14 @@ from pydicom.uid import ExplicitVRLittleEndian
 from models.findings import Findings
 from service.core.errors import Broken
 from service.derived import segmentation
+from service.derived.catalogue import proven
 from service.derived.encoding import decode, encode
 from service.derived.frames import frames
 from tests import factories
 
 
 def _built(sources: Sequence[Dataset], findings: Findings | None = None) -> Dataset:
-    dataset = segmentation.build(sources, findings or factories.findings(), factories.ORIGIN)
-    assert dataset is not None
+    (dataset,) = segmentation.build(factories.material(sources, findings), {})
     return dataset
 
 
@@ -29,7 +29,9 @@ def sources() -> list[Dataset]:
 def test_nothing_found_makes_no_segmentation(sources: list[Dataset]) -> None:
     nothing = factories.findings(array=np.zeros(factories.grid().shape, dtype=np.uint8))
 
-    assert segmentation.build(sources, nothing, factories.ORIGIN) is None
+    objects = [decode(encoded).Modality for encoded in proven(factories.material(sources, nothing)).values()]
+
+    assert objects == ["SR"]
 
 
 def test_only_structures_that_were_found_become_segments_and_are_numbered_without_a_gap(sources: list[Dataset]) -> None:

@@ -71,7 +71,7 @@ def state_of(ledger: Ledger) -> str:
 def reported(ledger: Ledger, job: Job, *uids: str) -> None:
     queue(ledger, job)
     ledger.settle(start(ledger), "w", Event.DONE, NOW)
-    ledger.report(start(ledger, state=State.INFERRED), "w", uids, NOW)
+    ledger.report(start(ledger, state=State.INFERRED), "w", dict.fromkeys(job.destinations, uids), NOW)
 
 
 def test_the_migrations_make_exactly_the_tables_that_the_code_uses(ledger: Ledger, url: str) -> None:
@@ -173,7 +173,7 @@ def test_a_notice_survives_the_ledger_and_is_no_model_at_work(ledger: Ledger) ->
 
 def test_a_notice_that_is_not_sent_yet_is_withdrawn_when_a_late_instance_comes(ledger: Ledger) -> None:
     queue(ledger, a_notice())
-    ledger.report(start(ledger, state=State.INFERRED), "w", ["1.1"], NOW)
+    ledger.report(start(ledger, state=State.INFERRED), "w", {"pacs": ["1.1"]}, NOW)
     ledger.close_series(series_row("larger set"), [stack_row("new stack")], NOW)
     assert state_of(ledger) == State.DECLINED
     assert ledger.start_deliveries("pacs", NOW, SOON, 10) == []

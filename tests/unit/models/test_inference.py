@@ -17,9 +17,9 @@ def test_findings_lie_on_the_grid_of_the_volume_and_are_measured_there(tmp_path:
     package = with_weights(tmp_path / "tiny")
     volume = factories.volume(factories.grid("oblique", shape=(11, 40, 36), spacing_mm=(4.0, 1.5, 1.5)))
     findings = load(package, "cpu")(volume)
-    assert findings.label_map.grid is volume.grid
-    (liver,) = findings.volumes
-    assert liver.voxels == np.count_nonzero(findings.label_map.labels == 1)
+    assert findings.grid is volume.grid
+    (liver,) = findings.regions
+    assert liver.voxels == np.count_nonzero(findings.layers[0].labels == 1)
     assert liver.volume_ml == pytest.approx(liver.voxels * 4.0 * 1.5 * 1.5 / 1000)
 
 
@@ -32,7 +32,7 @@ def test_findings_say_which_weights_they_came_from(tmp_path: Path) -> None:
 
 def test_asking_twice_gives_the_same_labels(tmp_path: Path) -> None:
     predictor = load(with_weights(tmp_path / "tiny"), "cpu")
-    first, second = (predictor(factories.volume()).label_map.labels for _ in range(2))
+    first, second = (predictor(factories.volume()).layers[0].labels for _ in range(2))
     assert np.array_equal(first, second)
 
 

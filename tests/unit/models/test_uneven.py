@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from models.findings import Algorithm, Findings
-from models.measurement import measure, on_planes, plane_labels
+from models.regions import found, on_planes, plane_labels
 from models.uneven import evened, gaps_mm
 from models.volume import LabelMap
 from tests import factories
@@ -34,9 +33,7 @@ def test_the_gaps_are_told_in_mm() -> None:
 def test_what_is_drawn_on_a_plane_reaches_half_way_to_its_neighbours() -> None:
     labels = np.zeros(GRID.shape, dtype=np.uint8)
     labels[3, 1, 1] = 1  # nearest to the plane at 2.75, which slices 2 and 3 belong to
-    label_map = LabelMap(GRID, labels)
-    findings = Findings(Algorithm("a", "1", "m", "0"), label_map, measure(label_map, LABELS))
-    seen = on_planes(findings, PLACES)
-    assert np.argwhere(plane_labels(seen)).tolist() == [[2, 1, 1]]
-    assert np.argwhere(seen.label_map.labels).tolist() == [[2, 1, 1], [3, 1, 1]]
-    assert seen.volumes[0].voxels == 2
+    seen = on_planes(found(factories.ALGORITHM, LabelMap(GRID, labels), LABELS), PLACES)
+    assert np.argwhere(plane_labels(seen, 0)).tolist() == [[2, 1, 1]]
+    assert np.argwhere(seen.layers[0].labels).tolist() == [[2, 1, 1], [3, 1, 1]]
+    assert seen.regions[0].voxels == 2

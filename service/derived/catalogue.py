@@ -1,0 +1,65 @@
+"""Every kind of object: which findings it is for, how it is built, and how it is proven from its bytes."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pydicom import Dataset
+
+from models.findings import Findings
+from service.core.errors import Unproven
+from service.core.profiles import Kind
+from service.derived import measurement_report, report_proof, segmentation, segmentation_proof
+from service.derived.encoding import decode, encode
+from service.derived.material import Made, Material
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One kind. `build` and `prove` see what the kinds before it became."""
+
+    applies: Callable[[Findings], bool]
+    build: Callable[[Material, Made], Sequence[Dataset]]
+    prove: Callable[[Sequence[Dataset], Material, Made], None]
+    shows_image: bool = False  # it needs the image's values
+
+
+def _always(findings: Findings) -> bool:
+    del findings
+    return True
+
+
+def _has_regions(findings: Findings) -> bool:
+    return bool(findings.found)
+
+
+# In the order of building: what refers to another object comes after it.
+CATALOGUE: Mapping[Kind, Entry] = {
+    Kind.SEGMENTATION: Entry(_has_regions, segmentation.build, segmentation_proof.prove),
+    Kind.REPORT: Entry(_always, measurement_report.build, report_proof.prove),
+}
+
+
+def shows_image(kinds: Sequence[Kind]) -> bool:
+    """True when one of these kinds needs the image's values."""
+    return any(CATALOGUE[kind].shows_image for kind in kinds)
+
+
+def proven(material: Material) -> dict[str, bytes]:
+    """SOP Instance UID -> bytes of every object of the profile, the report last: it refers to others.
+
+    Raises Unproven, with the check and both values, when an object does not say what it should.
+    """
+    made: dict[Kind, Sequence[Dataset]] = {}
+    objects: dict[str, bytes] = {}
+    for kind, entry in CATALOGUE.items():
+        if kind not in material.profile.objects or not entry.applies(material.findings):
+            continue
+        encoded = [encode(dataset) for dataset in entry.build(material, made)]
+        made[kind] = [decode(each) for each in encoded]
+        try:
+            entry.prove(made[kind], material, made)
+        except Unproven as error:
+            error.objects = tuple(encoded)
+            raise
+        objects |= {str(dataset.SOPInstanceUID): each for dataset, each in zip(made[kind], encoded, strict=True)}
+    return objects
