@@ -151,6 +151,12 @@ def send(path: Path, host: str, port: int, called: str, calling: str = "ISOCENTE
 
 
 @application.command()
+def replay(job: str, config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Run JOB again, and say that the same came out, bit for bit, or what differs."""
+    _become("replay", str(config), job)
+
+
+@application.command()
 def doctor(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Check configuration, port, disk, flush, models, device and destinations."""
     _become("doctor", str(config))

@@ -5,6 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
+from models.findings import Findings
 from models.inference import Predictor, load, pick_device
 from models.intake import value_objections
 from models.regions import on_planes
@@ -28,13 +29,17 @@ class Bench:
 
 
 def infer(bench: Bench, job: Job) -> None:
-    """Leave the job's findings in work/.
+    """Leave the job's findings in work/. Raises as `answer`."""
+    if not job.notice:  # a notice that is requeued: there is nothing to infer
+        keep_findings(Spool(bench.spool), job.job_id, answer(bench, job))
+
+
+def answer(bench: Bench, job: Job) -> Findings:
+    """What the job's model says of the job's stack.
 
     Raises Unsuitable when the model must not run on the stack, TryAgain when memory ran out, Broken when the
     package is not what the job names or a file is damaged.
     """
-    if job.notice:  # requeued: there is nothing to infer
-        return
     spool = Spool(bench.spool)
     stack = read_stack(spool, job.stack_id)
     package = _package(bench, job)
@@ -47,7 +52,7 @@ def infer(bench: Bench, job: Job) -> None:
         findings = _predictor(package, bench.device)(volume)
     except MemoryError as error:
         raise TryAgain(f"{job.model} ran out of memory") from error
-    keep_findings(spool, job.job_id, on_planes(findings, stack.places))
+    return on_planes(findings, stack.places)
 
 
 def _refuse(objections: tuple[str, ...]) -> None:

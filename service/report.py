@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 
+from models.findings import Findings
 from models.volume import Radiograph, Volume
 from service.core.errors import Unproven
 from service.core.identity import digest
@@ -40,26 +41,28 @@ def report(desk: Desk, job: Job) -> None:
     Raises Unproven when an object does not say what it should; nothing of the job is then in outbox/.
     """
     spool = Spool(desk.spool)
-    plan = _notice(desk, job, job.notice) if job.notice else _results(desk, job)
+    plan = _notice(desk, job, job.notice) if job.notice else results(desk, job, read_findings(spool, job.job_id))
     spool.discard(spool.outbox(job.job_id))
     for sop_instance_uid, encoded in {uid: each for objects in plan.values() for uid, each in objects.items()}.items():
         spool.place(spool.outbox(job.job_id) / f"{sop_instance_uid}.dcm", encoded)
     keep_plan(spool, job.job_id, {destination: list(objects) for destination, objects in plan.items()})
 
 
-def _results(desk: Desk, job: Job) -> dict[str, dict[str, bytes]]:
-    """By destination, SOP Instance UID -> bytes; what two destinations take alike is made once."""
+def results(desk: Desk, job: Job, findings: Findings) -> dict[str, dict[str, bytes]]:
+    """By destination, SOP Instance UID -> bytes; what two destinations take alike is made once.
+
+    Raises Unproven as `report`; what fails is held in work/ for a person to look at.
+    """
     made: dict[Profile, dict[str, bytes]] = {}
     profile_of = {name: desk.profiles.get(name, USUAL) for name in job.destinations}
     for profile in dict.fromkeys(profile_of.values()):
-        made[profile] = _proven_or_held(desk, job, profile)
+        made[profile] = _proven_or_held(desk, job, material(desk, job, profile, findings))
     return {name: made[profile] for name, profile in profile_of.items()}
 
 
-def _proven_or_held(desk: Desk, job: Job, profile: Profile) -> dict[str, bytes]:
-    """The proven objects; those that fail are held in work/ for a person to look at."""
+def _proven_or_held(desk: Desk, job: Job, made_of: Material) -> dict[str, bytes]:
     try:
-        return proven(material(desk, job, profile))
+        return proven(made_of)
     except Unproven as error:
         spool = Spool(desk.spool)
         for number, encoded in enumerate(error.objects):
@@ -67,12 +70,11 @@ def _proven_or_held(desk: Desk, job: Job, profile: Profile) -> dict[str, bytes]:
         raise
 
 
-def material(desk: Desk, job: Job, profile: Profile) -> Material:
-    """What the objects of a finished job are made of, for a destination of this profile."""
+def material(desk: Desk, job: Job, profile: Profile, findings: Findings) -> Material:
+    """What the objects of a job are made of, for a destination of this profile."""
     spool = Spool(desk.spool)
     stack = read_stack(spool, job.stack_id)
     files = stack_frames(spool, stack)
-    findings = read_findings(spool, job.job_id)
     image: Volume | Radiograph | None = None
     if shows_image(profile.objects) and stack.grid is not None:
         image = read_volume(files, stack.grid, stack.places)

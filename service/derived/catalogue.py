@@ -41,7 +41,7 @@ CATALOGUE: Mapping[Kind, Entry] = {
 
 def shows_image(kinds: Sequence[Kind]) -> bool:
     """True when one of these kinds needs the image's values."""
-    return any(CATALOGUE[kind].shows_image for kind in kinds)
+    return any(entry.shows_image for kind, entry in CATALOGUE.items() if kind in kinds)
 
 
 def proven(material: Material) -> dict[str, bytes]:

@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection, Row
 from service.core.errors import Broken, TryAgain
 from service.core.jobs import ACTIVE, MOST_LAPSES, Delivery, DeliveryState, Event, Job, State, Verdict, after, wait
 from service.edge.database import connect, migrate
-from service.edge.questions import STANDS, Questions, Standing
+from service.edge.questions import STANDS, Questions, Standing, job_of
 from service.edge.tables import deliveries, events, jobs, series, stacks
 
 _SUPERSEDED = "a later arrival changed the stack: a new job has it"
@@ -136,7 +136,7 @@ class Ledger(Questions):
             if row is None:
                 return None
             started = _step(connection, row, Event.START, now, worker=worker, lease_until=until)
-            return _job(row, started)
+            return job_of(row, started)
 
     def renew(self, job: Job, worker: str, until: datetime) -> bool:
         """Prolong a lease; False when it was lost."""
@@ -317,11 +317,6 @@ def _job_values(job: Job) -> dict[str, Any]:
         "next_at": job.created_at,
         "changed_at": job.created_at,
     }
-
-
-def _job(row: Row[Any], state: State) -> Job:
-    values = {name: getattr(row, name) for name in Job.__slots__}
-    return Job(**values | {"destinations": tuple(json.loads(row.destinations)), "state": state})
 
 
 def _delivery(row: Row[Any]) -> Delivery:

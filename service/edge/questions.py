@@ -1,5 +1,6 @@
 """What can be asked of the ledger: nothing here changes a row."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,9 +8,10 @@ from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sql
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine import Connection, Engine, Row
 
-from service.core.jobs import DeliveryState, State
+from service.core.errors import Broken
+from service.core.jobs import DeliveryState, Job, State
 from service.edge.tables import deliveries, events, jobs, series, stacks
 
 
@@ -45,6 +47,14 @@ class Questions:
         with self._engine.begin() as connection:
             rows = connection.execute(sql.select(series.c.series_instance_uid, series.c.instance_set))
             return {row.series_instance_uid: row.instance_set for row in rows}
+
+    def job(self, job_id: str) -> Job:
+        """A job by its id or the beginning of it. Raises Broken when there is none, or more than one."""
+        with self._engine.begin() as connection:
+            found = connection.execute(sql.select(jobs).where(jobs.c.job_id.startswith(job_id, autoescape=True))).all()
+        if len(found) != 1:
+            raise Broken(f"{len(found) or 'no'} jobs begin with {job_id!r}: `isocenter jobs` lists them all")
+        return job_of(found[0], State(found[0].state))
 
     def ended_series(self, before: datetime) -> list[EndedSeries]:
         """Every Series closed before then, all of whose stacks are decided and all of whose jobs ended before then."""
@@ -155,3 +165,9 @@ class Questions:
 def _ids(connection: Connection, column: sql.Column[str], series_instance_uid: str) -> tuple[str, ...]:
     mine = column.table.c.series_instance_uid == series_instance_uid
     return tuple(connection.execute(sql.select(column).where(mine)).scalars())
+
+
+def job_of(row: Row[Any], state: State) -> Job:
+    """The job of a row, in that state."""
+    values = {name: getattr(row, name) for name in Job.__slots__}
+    return Job(**values | {"destinations": tuple(json.loads(row.destinations)), "state": state})

@@ -95,19 +95,28 @@ def _in_child(stage: Callable[[Job], None], job: Job) -> None:
 
 def steps_of(settings: Settings) -> tuple[Step, ...]:
     """The steps of a job, those nearest to the radiologist first."""
+    deadline_seconds = settings.node.inferring.deadline_seconds
+    return (
+        Step(State.INFERRED, partial(report, desk_of(settings)), _REPORT_SECONDS),
+        Step(State.QUEUED, partial(infer, bench_of(settings)), deadline_seconds),
+    )
+
+
+def bench_of(settings: Settings) -> Bench:
+    """Where the site's models work."""
     inferring = settings.node.inferring
-    bench = Bench(
+    return Bench(
         spool=settings.spool,
         packages=settings.package_folders,
         device=inferring.device,
         phantom_models_may_answer=inferring.phantom_models_may_answer_for_patients,
     )
+
+
+def desk_of(settings: Settings) -> Desk:
+    """Where the site's results are written, and for whom."""
     profiles = {destination.name: destination.profile for destination in settings.destinations}
-    desk = Desk(settings.spool, profiles, __version__)
-    return (
-        Step(State.INFERRED, partial(report, desk), _REPORT_SECONDS),
-        Step(State.QUEUED, partial(infer, bench), inferring.deadline_seconds),
-    )
+    return Desk(settings.spool, profiles, __version__)
 
 
 class Worker:
