@@ -30,7 +30,7 @@ from service.edge.archives import Archive
 from service.edge.inquiries import Inquiries
 from service.edge.ledger import Ledger, SeriesRow, StackRow
 from service.edge.part10 import read_instance
-from service.edge.records import keep_refusal, keep_stack
+from service.edge.records import keep_part
 from service.edge.spool import InstanceName, Spool
 
 NO_ARCHIVES: Mapping[str, Archive] = MappingProxyType({})  # by the calling AE title of the peer they are behind
@@ -120,10 +120,7 @@ class Assembler:
 
     def _close(self, uid: str, series: ArrivingSeries, parts: Sequence[Part], found: Evidence, now: datetime) -> None:
         for part in parts:
-            if isinstance(part, Refusal):
-                keep_refusal(self._spool, _refusal_record(part, series.last_at))
-            else:
-                keep_stack(self._spool, record_of(part, series.last_at))
+            keep_part(self._spool, record_of(part, series.last_at))
         rows = [_stack_row(uid, part) for part in parts]
         self._ledger.close_series(_series_row(uid, series, found), rows, now)
         self._closed[uid] = instance_set(series.instances)
@@ -150,33 +147,31 @@ def _by_series(names: Iterable[InstanceName]) -> dict[str, set[InstanceName]]:
     return by_series
 
 
-def record_of(stack: Stack | Projection, received_at: datetime) -> StackRecord:
-    """A stack or radiograph as it is left in the spool."""
-    first = stack.instances[0]
+def record_of(part: Part, received_at: datetime) -> StackRecord | RefusalRecord:
+    """A stack, a radiograph or a refusal as it is left in the spool."""
+    first = part.instances[0]
+    frames = tuple(each.reference for each in part.slices)
+    if isinstance(part, Refusal):
+        return RefusalRecord(
+            stack_id=part.stack_id,
+            series_instance_uid=first.series_instance_uid,
+            study_instance_uid=first.study_instance_uid,
+            frames=frames,
+            reason=part.reason,
+            sentence=part.sentence,
+            received_at=received_at,
+        )
     return StackRecord(
-        stack_id=stack.stack_id,
+        stack_id=part.stack_id,
         series_instance_uid=first.series_instance_uid,
         study_instance_uid=first.study_instance_uid,
-        frames=tuple(each.reference for each in stack.slices),
-        grid=stack.grid if isinstance(stack, Stack) else None,
-        places=stack.places if isinstance(stack, Stack) else (),
-        split_by=stack.split_by,
+        frames=frames,
+        grid=part.grid if isinstance(part, Stack) else None,
+        places=part.places if isinstance(part, Stack) else (),
+        split_by=part.split_by,
         modality=first.value("Modality"),
-        phantom=all(instance.phantom for instance in stack.instances),
-        lossy=stack.lossy,
-        received_at=received_at,
-    )
-
-
-def _refusal_record(refusal: Refusal, received_at: datetime) -> RefusalRecord:
-    first = refusal.instances[0]
-    return RefusalRecord(
-        stack_id=refusal.stack_id,
-        series_instance_uid=first.series_instance_uid,
-        study_instance_uid=first.study_instance_uid,
-        frames=tuple(each.reference for each in refusal.slices),
-        reason=refusal.reason,
-        sentence=refusal.sentence,
+        phantom=all(instance.phantom for instance in part.instances),
+        lossy=part.lossy,
         received_at=received_at,
     )
 

@@ -135,8 +135,6 @@ def _explain(router: Router, instances: Sequence[Instance]) -> Iterator[Explanat
     for part in split(instances):
         first = part.instances[0]
         uid, description = first.series_instance_uid, first.value("SeriesDescription")
-        if isinstance(part, Refusal):
-            yield Explanation(uid, description, len(part.instances), f"{part.reason}: {part.sentence}", ())
-            continue
+        what = f"{part.reason}: {part.sentence}" if isinstance(part, Refusal) else describe(part)
         decisions = router.decide(part.slices, record_of(part, received_at=datetime.fromtimestamp(0, UTC)))
-        yield Explanation(uid, description, len(part.instances), describe(part), decisions)
+        yield Explanation(uid, description, len(part.instances), what, decisions)

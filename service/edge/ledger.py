@@ -73,11 +73,11 @@ class Ledger(Questions):
                 stacks.update().where(stacks.c.series_instance_uid == uid).values(standing=Standing.SUPERSEDED)
             )
             for part in parts:
-                self._keep_stack(connection, part)
+                self._keep_part(connection, part)
             _note(connection, now, uid, "CLOSE", closed.evidence)
             self._decline_superseded(connection, uid, now)
 
-    def _keep_stack(self, connection: Connection, part: StackRow) -> None:
+    def _keep_part(self, connection: Connection, part: StackRow) -> None:
         values: dict[str, Any] = {name: getattr(part, name) for name in StackRow.__slots__} | {
             "standing": Standing.STANDS
         }

@@ -23,26 +23,15 @@ Part = StackRecord | RefusalRecord
 _PLAN = "plan.json"
 
 
-def keep_stack(spool: Spool, stack: StackRecord) -> None:
-    """Leave a stack's record in stacks/."""
-    plain = {
-        name: getattr(stack, name) for name in StackRecord.__slots__ if name not in {"grid", "received_at", "frames"}
+def keep_part(spool: Spool, part: Part) -> None:
+    """Leave the record of a stack, or of a refusal, in stacks/."""
+    plain = {name: getattr(part, name) for name in part.__slots__} | {
+        "received_at": part.received_at.isoformat(),
+        "frames": [(frame.sop_instance_uid, frame.number) for frame in part.frames],
     }
-    plain |= {
-        "grid": stack.grid and _plain_grid(stack.grid),
-        "received_at": stack.received_at.isoformat(),
-        "frames": [(frame.sop_instance_uid, frame.number) for frame in stack.frames],
-    }
-    spool.place(spool.stack(stack.stack_id), json.dumps(plain, indent=1).encode())
-
-
-def keep_refusal(spool: Spool, refusal: RefusalRecord) -> None:
-    """Leave the record of a refusal in stacks/."""
-    plain = {name: getattr(refusal, name) for name in RefusalRecord.__slots__} | {
-        "received_at": refusal.received_at.isoformat(),
-        "frames": [(frame.sop_instance_uid, frame.number) for frame in refusal.frames],
-    }
-    spool.place(spool.stack(refusal.stack_id), json.dumps(plain, indent=1).encode())
+    if isinstance(part, StackRecord):
+        plain["grid"] = part.grid and _plain_grid(part.grid)
+    spool.place(spool.stack(part.stack_id), json.dumps(plain, indent=1).encode())
 
 
 def read_stack(spool: Spool, stack_id: str) -> StackRecord:

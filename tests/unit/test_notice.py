@@ -9,7 +9,7 @@ from service.core.entities import FrameReference, Reason
 from service.core.jobs import Job, State
 from service.core.refusals import Notice, RefusalRecord, SayWhyNot
 from service.derived.encoding import decode
-from service.edge.records import keep_refusal
+from service.edge.records import keep_part
 from service.edge.spool import Spool
 from service.infer import Bench, infer
 from service.report import Desk, report
@@ -31,7 +31,7 @@ def notice_in(spool: Spool, say: SayWhyNot = SayWhyNot.BOTH) -> Job:
         assert receive(spool, image).status == 0x0000
     frames = tuple(FrameReference(str(image.SOPInstanceUID)) for image in images)
     uids = (str(images[0].SeriesInstanceUID), str(images[0].StudyInstanceUID))
-    keep_refusal(spool, RefusalRecord("stack", *uids, frames, Reason.HOLE, "1 missing", NOW))
+    keep_part(spool, RefusalRecord("stack", *uids, frames, Reason.HOLE, "1 missing", NOW))
     notice = Notice("Liver", "hole: 1 missing", "send it again", say)
     return Job("job", "stack", *uids, "liver", "1.0.0", "rule", ("pacs",), State.REPORTING, 0, NOW, notice)
 

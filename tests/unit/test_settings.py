@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from service.core.errors import ConfigurationError
+from service.core.profiles import Kind
 from service.core.transfer_syntaxes import ACCEPTED, LOSSY_PLUGINS
 from service.edge import codecs
 from service.settings import TEMPLATES, Receiving, load
@@ -29,6 +30,22 @@ def test_the_shipped_configuration_admits_nobody_and_sends_nothing() -> None:
     assert settings.destinations == ()
 
 
+def test_a_destination_takes_what_its_profile_says(folder: Path) -> None:
+    (folder / "destinations.yaml").write_text(
+        "destinations:\n"
+        "  - {name: usual, ae_title: A, host: a, port: 104}\n"
+        "  - {name: viewer, ae_title: B, host: b, port: 104, profile: weasis}\n"
+        "  - name: small\n    ae_title: C\n    host: c\n    port: 104\n"
+        "    profile: {preset: pacs, objects: [report, capture], segmentation: labelmap, compression: rle}\n"
+    )
+    usual, viewer, small = (destination.profile for destination in load(folder).destinations)
+    assert usual.objects == (Kind.SEGMENTATION, Kind.HEAT_MAP, Kind.REPORT)
+    assert {Kind.PRESENTATION, Kind.KEY_IMAGES} < set(viewer.objects)
+    assert (small.objects, small.segmentation) == ((Kind.REPORT, Kind.CAPTURE), "labelmap")
+    assert usual.variant == viewer.variant == ""
+    assert small.variant
+
+
 @pytest.mark.parametrize(
     ("name", "text", "expected"),
     [
@@ -51,6 +68,24 @@ def test_the_shipped_configuration_admits_nobody_and_sends_nothing() -> None:
             id="missing key",
         ),
         pytest.param("rules.yaml", "rules:\n  - name: a\n   model: m\n", ["rules.yaml:3:", "not YAML"], id="not YAML"),
+        pytest.param(
+            "destinations.yaml",
+            DESTINATIONS.replace("port: 104", "port: 104, profile: ohiff"),
+            ["destinations.yaml:2:", "there is no preset 'ohiff': choose one of usual, orthanc, ohif"],
+            id="unknown preset",
+        ),
+        pytest.param(
+            "destinations.yaml",
+            DESTINATIONS.replace("port: 104", "port: 104, profile: {objects: [segmentation, raport]}"),
+            ["destinations.yaml:2:", "profile.objects.1", "'report'"],
+            id="unknown object",
+        ),
+        pytest.param(
+            "destinations.yaml",
+            DESTINATIONS.replace("port: 104", "port: 104, profile: {compression: rle}"),
+            ["destinations.yaml:2:", "RLE cannot compress a binary segmentation", "use deflate or labelmap"],
+            id="compression that does not fit",
+        ),
         pytest.param("rules.yaml", "- a\n- b\n", ["rules.yaml:1:"], id="a list"),
         pytest.param(
             "node.yaml",
