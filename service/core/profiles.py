@@ -43,8 +43,13 @@ class Profile(BaseModel):
     @property
     def variant(self) -> str:
         """Tells objects of different form apart, by their UIDs; empty for the usual form."""
-        form = self.model_dump_json(exclude={"objects"})
-        return "" if form == USUAL.model_dump_json(exclude={"objects"}) else digest((form,))
+        return "" if self._form == USUAL._form else digest(self._form)
+
+    @property
+    def _form(self) -> tuple[str, str]:
+        """Everything but which objects there are; but a report without a segmentation to refer to is another one."""
+        refers = Kind.SEGMENTATION in self.objects
+        return self.model_dump_json(exclude={"objects"}), str(refers)
 
 
 USUAL = Profile()
