@@ -4,10 +4,10 @@ STAMP := $(VENV)/.installed
 BIN := $(VENV)/bin
 CONFIG ?= config
 
-.PHONY: demo test exhaustive check bench fuzz serve tools install help
+.PHONY: demo test exhaustive accept-viewer check bench fuzz serve tools install help
 
 help:            ## what can be made
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/'
 
 demo: $(STAMP)   ## send a synthetic CT through a whole node and show what comes back
 	@$(BIN)/isocenter demo
@@ -20,6 +20,10 @@ test: $(STAMP)   ## all checks and tests; installs Orthanc, DCMTK and dicom3tool
 exhaustive: $(STAMP) ## what the tests leave out for the sake of time: every system call, 10,000 associations, more kills
 	@sh tests/tools.sh
 	$(BIN)/python -m pytest -m exhaustive
+
+accept-viewer: $(STAMP) ## open results in OHIF and compare the overlay with the masks; installs Chromium, fetches OHIF
+	@sh tests/viewer/tools.sh $(abspath $(BIN))/python
+	$(BIN)/python -m pytest -m viewer tests/viewer
 
 check: $(STAMP)  ## style, types and import contracts
 	$(BIN)/ruff check .

@@ -8,7 +8,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -120,7 +120,9 @@ class Orthanc:
 
 
 @contextmanager
-def orthanc(program: str, folder: Path, *, port: int = 0, node_port: int = 0) -> Iterator[Orthanc]:
+def orthanc(
+    program: str, folder: Path, *, port: int = 0, node_port: int = 0, plugins: Sequence[Path] = ()
+) -> Iterator[Orthanc]:
     """An Orthanc of its own, with its storage below `folder`; it knows the node at `node_port` as "node"."""
     folder.mkdir(parents=True, exist_ok=True)
     port, http_port = port or free_port(), free_port()
@@ -136,6 +138,7 @@ def orthanc(program: str, folder: Path, *, port: int = 0, node_port: int = 0) ->
         "DicomAlwaysAllowEcho": True,
         "DicomAlwaysAllowStore": True,
         "StableAge": 2,
+        "Plugins": [str(plugin) for plugin in plugins],
         "DicomModalities": {"node": ["ISOCENTER", "127.0.0.1", node_port]} if node_port else {},
     }
     (folder / "orthanc.json").write_text(json.dumps(configuration, indent=1), encoding="utf-8")

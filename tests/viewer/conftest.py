@@ -1,0 +1,81 @@
+"""An Orthanc with DICOMweb, the releases of OHIF, a browser, and a node that has answered two studies."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.phantom import abdomen
+from service.commands.archive import AE_TITLE, Orthanc, orthanc
+from service.derived.encoding import encode
+from service.derived.synthetic import Subject, ct_series
+from service.edge.storage_scu import Remote, store
+from tests.conftest import SHARED_DATA
+from tests.node import SENDER, all_ended, configure, rule, running, until
+from tests.viewer.browser import BROWSER_OPTIONS
+
+DICOM_WEB_PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
+RELEASES = Path(__file__).parent / "ohif"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--pictures", type=Path, help="a folder to keep the screenshots in")
+
+
+@pytest.fixture(scope="session")
+def ohif() -> Callable[[str], Path]:
+    """The files of a release of OHIF."""
+    return lambda release: _present(RELEASES / release / "dist")
+
+
+def _present(path: Path) -> Path:
+    if path.exists():
+        return path
+    message = f"{path} is absent: run `make accept-viewer` as root on Debian"
+    if os.environ.get("CI") == "true":
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def browser(outside_tool: Callable[[str], str]) -> Iterator[Any]:
+    """The system's Chromium, driven from here."""
+    driver = pytest.importorskip("playwright.sync_api", reason="pip install -e '.[viewer]'")
+    with driver.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=outside_tool("chromium"), args=list(BROWSER_OPTIONS))
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def pacs(outside_tool: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
+    """An Orthanc that speaks DICOMweb."""
+    plugins = [_present(DICOM_WEB_PLUGIN)]
+    with orthanc(outside_tool("Orthanc"), tmp_path_factory.mktemp("orthanc"), plugins=plugins) as archive:
+        yield archive
+
+
+@pytest.fixture(scope="session")
+def answered(pacs: Orthanc, tmp_path_factory: pytest.TempPathFactory, real_study: Path | None) -> Orthanc:
+    """The PACS with a phantom's CT, the real MR study where it is at hand, and what a node made of them."""
+    images = tmp_path_factory.mktemp("images")
+    for number, image in enumerate(ct_series(abdomen(11, (64, 104, 112), (3.0, 3.0, 3.0)).volume, Subject("viewer"))):
+        (images / f"{number:03}.dcm").write_bytes(encode(image))
+    paths = sorted(images.iterdir())
+    if real_study:
+        paths += sorted(path for path in real_study.rglob("*") if path.is_file())
+    rules = [rule("phantom_abdomen", modality="CT"), rule("hippocampus", modality="MR")]
+    with running(configure(tmp_path_factory.mktemp("node"), pacs.port, rules)) as node:
+        for receiver in (Remote(SENDER, AE_TITLE, "127.0.0.1", pacs.port), node.remote):
+            assert {status for _, status in store(receiver, paths)} == {0x0000}
+        until(lambda: all_ended(node, 2 if real_study else 1), "the jobs have ended", seconds=240)
+    return pacs
+
+
+@pytest.fixture(scope="session")
+def real_study() -> Path | None:
+    """The MR study whose crop the hippocampus model is for; None where the real images are absent."""
+    folder = SHARED_DATA / "hippocampus_dicom" / "Study3_PGBM-003"
+    return folder if folder.is_dir() else None
