@@ -6,7 +6,6 @@ turns, several times; medians and peak memory.
 
 import argparse
 import json
-import resource
 import shutil
 import statistics
 import subprocess
@@ -21,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from pydicom import Dataset
 
+from benchmarks.cost import peak_mb
 from models.volume import Grid, Volume
 from service.derived.encoding import encode
 from service.derived.synthetic import Subject, ct_series
@@ -152,14 +152,7 @@ def run_here(subject: str, folder: Path) -> None:
     began = time.perf_counter()
     said = SUBJECTS[subject](folder)
     seconds = time.perf_counter() - began
-    print(json.dumps({"seconds": seconds, "memory_mb": _peak_mb(), "said": said}))
-
-
-def _peak_mb() -> float:
-    """The peak of this process since it began, or of a program it called; getrusage would count its parent in."""
-    status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    own = int(next(line.split()[1] for line in status if line.startswith("VmHWM:")))
-    return max(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) / 1024
+    print(json.dumps({"seconds": seconds, "memory_mb": peak_mb(), "said": said}))
 
 
 def speed(folder: Path, slices: int, repetitions: int, subjects: Sequence[str]) -> None:

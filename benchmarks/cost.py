@@ -1,6 +1,7 @@
 """What a program and everything it started cost: processor time and memory, as /proc tells."""
 
 import os
+import resource
 import signal
 import time
 from collections.abc import Iterator
@@ -66,6 +67,11 @@ class Peak:
         if time.monotonic() >= self._due:
             self.memory_mb = max(self.memory_mb, self._tree.memory_mb())
             self._due = time.monotonic() + _SAMPLE_SECONDS
+
+
+def peak_mb() -> float:
+    """The peak of this process since it began, or of a program it called; getrusage would count its parent in."""
+    return max(_peak_kib(os.getpid()), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) / 1024
 
 
 def _stat(pid: int) -> list[str]:

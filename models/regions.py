@@ -39,7 +39,7 @@ def found(algorithm: Algorithm, label_map: LabelMap, labels: Sequence[Label]) ->
 def counted(findings: Findings) -> Findings:
     """The findings with the voxels and millilitres of each region as they are in its layer."""
     voxel_ml = findings.grid.voxel_volume_ml
-    counts = [np.bincount(layer.labels.ravel(), minlength=256) for layer in findings.layers]
+    counts = [layer.counts() for layer in findings.layers]
     voxels = [int(counts[region.layer][region.number]) for region in findings.regions]
     regions = zip(findings.regions, voxels, strict=True)
     return replace(findings, regions=tuple(replace(region, voxels=n, volume_ml=n * voxel_ml) for region, n in regions))

@@ -127,6 +127,10 @@ class LabelMap:
     def __post_init__(self) -> None:
         _require_shape(self.grid, self.labels.shape)
 
+    def counts(self) -> NDArray[np.int64]:
+        """How many voxels carry each label, (256,); slice by slice, because counting widens every voxel to 8 bytes."""
+        return np.asarray(sum(np.bincount(plane.ravel(), minlength=256) for plane in self.labels), dtype=np.int64)
+
     def volume_ml(self, label: int) -> float:
         """Voxels that carry `label`, times the voxel's volume."""
         return int(np.count_nonzero(self.labels == label)) * self.grid.voxel_volume_ml

@@ -42,6 +42,18 @@ LABELS = (
         color_rgb=(185, 102, 83),
     ),
 )
+LAYERED = (
+    LABELS[0].model_copy(update={"includes": (4,)}),
+    LABELS[1],
+    Label(
+        value=4,
+        name="Liver lesion",
+        category=Code(value="49755003", scheme="SCT", meaning="Morphologically Altered Structure"),
+        type=Code(value="52988006", scheme="SCT", meaning="Lesion"),
+        color_rgb=(253, 224, 74),
+        lesions=True,
+    ),
+)
 ALGORITHM = Algorithm(
     name="abdomen",
     version="1.0.0",
@@ -135,6 +147,17 @@ def findings(
     on = on or grid()
     label_map = LabelMap(on, labels(on) if array is None else array)
     return found(algorithm, label_map, structures)
+
+
+def layered(on: Grid | None = None) -> Findings:
+    """Liver with two lesions, each a region of its own in a layer above it, and spleen."""
+    on = on or grid()
+    array = labels(on)
+    inside = np.argwhere(array == 1)
+    for voxel, size in ((inside[len(inside) // 3], 2), (inside[-len(inside) // 4], 1)):
+        lesion = tuple(slice(int(at), int(at) + size) for at in voxel)
+        array[lesion] = np.where(array[lesion] == 1, 4, array[lesion])
+    return findings(on, array, LAYERED)
 
 
 def material(

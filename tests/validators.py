@@ -12,9 +12,19 @@ KNOWN = {
     "Warning - Attribute present in one instance but not the other": "the image lacks what is Type 2: we send it empty",
     "Retired Person Name form": "the name of the patient, copied from the image as it is",
     "would be needed to build DICOMDIR": "what the image left empty, copied as it is",
+    "(0x0062,0x000d) US Recommended Display CIELab Value": "dciodvfy of 2022 does not know the colour of a 3D model "
+    "(PS3.3 C.35.1)",
     "Unrecognized defined term <99ISOCENTER>": "a private coding scheme, identified in the object (PS3.16 8.2)",
     "is only permitted to be empty when actually unknown": "the laterality of a page of text",
     "The VR checker does not support this Specific Character Set: ISO_IR 192": "UTF-8 is not checked, nothing is wrong",
+}
+
+# What dciodvfy of 2022 says of a LABELMAP (PS3.3 A.94, of 2024) that is shown to it as the Segmentation that it knows.
+OF_LABEL_MAP = {
+    "Unrecognized enumerated value <LABELMAP>": "it knows BINARY and FRACTIONAL",
+    "SegmentIdentificationSequence": "the pixels of a LABELMAP say which segment they are (C.8.20.2.3.3)",
+    "for value 1 of attribute <Segment Number>": "0 is the background (C.8.20.2.3.3)",
+    "SegmentNumber not monotonically increasing": "as above, and numbers may have gaps",
 }
 
 

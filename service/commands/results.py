@@ -103,7 +103,7 @@ def _series_of(segmentation: Dataset) -> str:
 def _label_map(segmentation: Dataset, findings: Findings, sources: Sequence[FrameReference]) -> LabelMap:
     grid = findings.grid
     labels = np.zeros((len(sources), *grid.shape[1:]), dtype=np.uint8)
-    value_of = dict(enumerate((region.label.value for region in findings.found), start=1))
+    value_of = dict(enumerate((0, *(region.label.value for region in findings.found))))
     for frame in frames(segmentation):
         labels[sources.index(frame.source)][frame.pixels] = value_of[frame.segment_number]
     return LabelMap(grid, spread(labels, findings.places, grid.shape[0]))

@@ -8,7 +8,16 @@ from pydicom import Dataset
 from models.findings import Findings
 from service.core.errors import Unproven
 from service.core.profiles import Kind
-from service.derived import measurement_report, report_proof, segmentation, segmentation_proof
+from service.derived import (
+    contours,
+    contours_proof,
+    measurement_report,
+    report_proof,
+    segmentation,
+    segmentation_proof,
+    surface,
+    surface_proof,
+)
 from service.derived.encoding import decode, encode
 from service.derived.material import Made, Material
 
@@ -35,6 +44,8 @@ def _has_regions(findings: Findings) -> bool:
 # In the order of building: what refers to another object comes after it.
 CATALOGUE: Mapping[Kind, Entry] = {
     Kind.SEGMENTATION: Entry(_has_regions, segmentation.build, segmentation_proof.prove),
+    Kind.CONTOURS: Entry(_has_regions, contours.build, contours_proof.prove),
+    Kind.SURFACE: Entry(_has_regions, surface.build, surface_proof.prove),
     Kind.REPORT: Entry(_always, measurement_report.build, report_proof.prove),
 }
 

@@ -86,7 +86,7 @@ def prove_volumes(findings: Findings) -> None:
     """Raise Unproven unless the findings agree with their own layers and every volume found is plausible."""
     voxel_ml = findings.grid.voxel_volume_ml if findings.layers else 0.0
     for index, layer in enumerate(findings.layers):
-        counts = np.bincount(layer.labels.ravel(), minlength=256)
+        counts = layer.counts()
         regions = [region for region in findings.regions if region.layer == index]
         unnamed = set(np.flatnonzero(counts).tolist()) - {region.number for region in regions} - {0}
         same(f"numbers without a name in layer {index}", sorted(unnamed), [])

@@ -21,6 +21,8 @@ SERIES_NUMBERS = {
     "SR": 9002,
     "SR not analysed": 9003,
     "OT not analysed": 9004,
+    "RTSTRUCT": 9021,
+    "M3D": 9022,
 }  # far above those of scanners: results sort behind the images
 
 _ZONE = re.compile(r"[+-]\d{4}")

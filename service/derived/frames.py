@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
+from pydicom.pixels import get_decoder
+from pydicom.uid import RLELossless
 
 from models.volume import Vector
 from service.core.entities import FrameReference
@@ -15,7 +17,10 @@ from service.derived.sources import reference
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """One frame: its segment, the image it was drawn on, its plane in LPS mm and its pixels (row, column)."""
+    """One segment of a frame: the image it was drawn on, its plane in LPS mm and its pixels (row, column).
+
+    A LABELMAP frame is as many of these as it has segments, and the background is its segment 0.
+    """
 
     number: int
     segment_number: int
@@ -27,20 +32,24 @@ class Frame:
 
 
 def frames(segmentation: Dataset) -> Iterator[Frame]:
-    """The frames of a BINARY Segmentation in their order; raises Unproven when there are not as many as it says."""
+    """The frames of a Segmentation in their order; raises Unproven when there are not as many as it says."""
     shared = segmentation.SharedFunctionalGroupsSequence[0]
     groups = segmentation.PerFrameFunctionalGroupsSequence
     same("number of frames", int(segmentation.NumberOfFrames), len(groups))
-    for number, (group, pixels) in enumerate(zip(groups, _pixels(segmentation), strict=True), start=1):
-        yield Frame(
-            number=number,
-            segment_number=int(_macro("SegmentIdentificationSequence", group, shared).ReferencedSegmentNumber),
-            source=_source(group),
-            position_mm=_numbers(_macro("PlanePositionSequence", group, shared).ImagePositionPatient),
-            orientation=_numbers(_macro("PlaneOrientationSequence", group, shared).ImageOrientationPatient),
-            spacing_mm=_numbers(_macro("PixelMeasuresSequence", group, shared).PixelSpacing),
-            pixels=pixels,
-        )
+    is_label_map = segmentation.SegmentationType == "LABELMAP"
+    stored = _labels(segmentation) if is_label_map else _bits(segmentation)
+    for number, (group, pixels) in enumerate(zip(groups, stored, strict=True), start=1):
+        if is_label_map:
+            segments = [(int(value), pixels == value) for value in np.flatnonzero(np.bincount(pixels.ravel()))]
+        else:
+            identification = _macro("SegmentIdentificationSequence", group, shared)
+            segments = [(int(identification.ReferencedSegmentNumber), pixels.view(np.bool_))]
+        source = _source(group)
+        position_mm = _numbers(_macro("PlanePositionSequence", group, shared).ImagePositionPatient)
+        orientation = _numbers(_macro("PlaneOrientationSequence", group, shared).ImageOrientationPatient)
+        spacing_mm = _numbers(_macro("PixelMeasuresSequence", group, shared).PixelSpacing)
+        for segment, mask in segments:
+            yield Frame(number, segment, source, position_mm, orientation, spacing_mm, mask)
 
 
 def _macro(keyword: str, group: Dataset, shared: Dataset) -> Dataset:
@@ -48,15 +57,33 @@ def _macro(keyword: str, group: Dataset, shared: Dataset) -> Dataset:
     return (group if keyword in group else shared)[keyword][0]
 
 
-def _pixels(segmentation: Dataset) -> Iterator[NDArray[np.bool_]]:
-    """One (row, column) array for each frame; frames follow each other with no bits between them (PS3.5 8.1.1)."""
-    shape = (int(segmentation.Rows), int(segmentation.Columns))
-    size, count = shape[0] * shape[1], int(segmentation.NumberOfFrames)
+def _bits(segmentation: Dataset) -> Iterator[NDArray[np.uint8]]:
+    """One (row, column) array of 0 and 1 for each frame, which follow each other with no gap (PS3.5 8.1.1)."""
+    shape, count = _shape(segmentation), int(segmentation.NumberOfFrames)
+    size = shape[0] * shape[1]
     packed = np.frombuffer(segmentation.PixelData, dtype=np.uint8)
     same("bytes of pixels", len(packed), (count * size + 15) // 16 * 2)
     for first in range(0, count * size, size):
         bits = np.unpackbits(packed[first // 8 : (first + size + 7) // 8], bitorder="little")
-        yield bits[first % 8 : first % 8 + size].reshape(shape).astype(np.bool_)
+        yield bits[first % 8 : first % 8 + size].reshape(shape)
+
+
+def _labels(segmentation: Dataset) -> Iterator[NDArray[np.uint8]]:
+    """One (row, column) array of segment numbers for each frame of a LABELMAP."""
+    shape, count = _shape(segmentation), int(segmentation.NumberOfFrames)
+    size = shape[0] * shape[1]
+    same("bits of a pixel", int(segmentation.BitsAllocated), 8)
+    if segmentation.file_meta.TransferSyntaxUID == RLELossless:
+        decoded = get_decoder(RLELossless).iter_array(segmentation, raw=True, decoding_plugin="pydicom")
+        yield from (pixels for pixels, _ in decoded)
+        return
+    same("bytes of pixels", len(segmentation.PixelData), (count * size + 1) // 2 * 2)
+    for first in range(0, count * size, size):
+        yield np.frombuffer(segmentation.PixelData, np.uint8, size, first).reshape(shape)
+
+
+def _shape(segmentation: Dataset) -> tuple[int, int]:
+    return int(segmentation.Rows), int(segmentation.Columns)
 
 
 def _source(group: Dataset) -> FrameReference:

@@ -31,9 +31,9 @@ class Material:
         """The SOP Instance UID of an object of this form; equal whenever it is made again."""
         return self.origin.uid("instance", kind, *parts, *self._variant())
 
-    def series_uid(self, kind: str) -> str:
+    def series_uid(self, kind: str, *parts: str) -> str:
         """The Series Instance UID of the objects of this kind and form."""
-        return self.origin.uid("series", kind, *self._variant())
+        return self.origin.uid("series", kind, *parts, *self._variant())
 
     def _variant(self) -> tuple[str, ...]:
         return (self.profile.variant,) if self.profile.variant else ()

@@ -1,58 +1,88 @@
-"""Findings as a DICOM Segmentation (PS3.3 A.51): one binary segment for each structure that was found."""
+"""Findings as DICOM Segmentations (PS3.3 A.51, A.94): one segment for each structure that was found."""
 
 from collections.abc import Sequence
 
 import numpy as np
-from highdicom import AlgorithmIdentificationSequence
+from highdicom import AlgorithmIdentificationSequence, PixelMeasuresSequence
 from highdicom.color import CIELabColor
 from highdicom.seg import SegmentAlgorithmTypeValues, SegmentationTypeValues, SegmentDescription
 from highdicom.seg import Segmentation as HighdicomSegmentation
-from numpy.typing import NDArray
 from pydicom import Dataset
 
-from models.findings import Algorithm, Findings
-from models.regions import plane_labels
+from models.findings import Algorithm
+from service.core.profiles import Profile
+from service.derived.encoding import transfer_syntax_uid
 from service.derived.finish import MANUFACTURER, SERIES_NUMBERS, finish
 from service.derived.material import Made, Material
-from service.derived.sources import lean, name_frames
+from service.derived.segment_frames import Drawing, add_frames, overlap
+from service.derived.sources import image_reference, instance_references, lean_first
 from service.derived.terms import ARTIFICIAL_INTELLIGENCE, Structure, concept, structures
 
 
 def build(material: Material, made: Made) -> list[Dataset]:
-    """A Segmentation on the planes of the sources, with one segment for each region that was found.
+    """Segmentations on the planes of the sources, with one segment for each region that was found.
 
-    Raises Broken when the sources do not fit the label map.
+    It is one object, but for a LABELMAP of several layers: what overlaps has no room in one. Each layer is then an
+    object in a series of its own, because viewers show one segmentation of a series; segment numbers are unique
+    throughout. Raises Broken when the sources do not fit the label map.
     """
     del made
-    sources, findings, origin = material.sources, material.findings, material.origin
-    found = [structure for structure in structures(findings, origin) if structure.segment_number is not None]
-    segmentation = HighdicomSegmentation(
-        source_images=lean(sources, findings),
-        pixel_array=_segment_numbers(findings, found),
-        segmentation_type=SegmentationTypeValues.BINARY,
+    return [_object(material, part) for part in parts(material)]
+
+
+def parts(material: Material) -> list[list[Structure]]:
+    """The structures that were found, by the object that they are segments of."""
+    found = [each for each in structures(material.findings, material.origin) if each.segment_number is not None]
+    if material.profile.segmentation == "binary":
+        return [found]
+    layers = sorted({structure.region.layer for structure in found})
+    return [[structure for structure in found if structure.region.layer == layer] for layer in layers]
+
+
+def _object(material: Material, found: Sequence[Structure]) -> Dataset:
+    sources, findings = material.sources, material.findings
+    layer = found[0].region.layer
+    apart = (f"layer {layer}",) if layer and material.profile.segmentation == "labelmap" else ()
+    segmentation = _without_frames(material, found, apart)
+    segmentation.ReferencedSeriesSequence[0].ReferencedInstanceSequence = instance_references(sources)
+    segmentation.SourceImageSequence = [image_reference(source) for source in sources]
+    finish(segmentation, sources[0], findings.algorithm, material.origin)
+    if apart:
+        segmentation.SeriesDescription = f"{segmentation.SeriesDescription} {apart[0]}"[:64]
+    segmentation.file_meta.TransferSyntaxUID = transfer_syntax_uid(material.profile)
+    drawing = Drawing(findings, found, material.profile)
+    segmentation.SegmentsOverlap = "YES" if overlap(drawing) else "NO"
+    add_frames(segmentation, drawing, sources)
+    return segmentation
+
+
+def _without_frames(material: Material, found: Sequence[Structure], apart: Sequence[str]) -> Dataset:
+    """Everything but the frames: the library makes one, of one voxel in the first plane, as a pattern for all."""
+    findings = material.findings
+    first = lean_first(material.sources, findings)
+    pattern = np.zeros((1, int(first.Rows), int(first.Columns)), dtype=np.uint8)
+    pattern[0, 0, 0] = found[0].segment_number or 0
+    return HighdicomSegmentation(
+        source_images=[first],
+        pixel_array=pattern,
+        segmentation_type=_type(material.profile),
         segment_descriptions=[_describe(structure, findings.algorithm) for structure in found],
-        series_instance_uid=material.series_uid("SEG"),
+        pixel_measures=PixelMeasuresSequence(first.PixelSpacing, first.SliceThickness, first.SpacingBetweenSlices),
+        series_instance_uid=material.series_uid("SEG", *apart),
         series_number=SERIES_NUMBERS["SEG"],
-        sop_instance_uid=material.object_uid("SEG"),
+        sop_instance_uid=material.object_uid("SEG", *apart),
         instance_number=1,
         manufacturer=MANUFACTURER,
         manufacturer_model_name=MANUFACTURER,
-        software_versions=origin.software_version,
+        software_versions=material.origin.software_version,
         device_serial_number=findings.algorithm.weights_sha256[:16],
         content_description=f"{findings.algorithm.name} {findings.algorithm.version}"[:64],
         content_creator_name=f"{MANUFACTURER}^AI",
-        omit_empty_frames=True,
     )
-    name_frames(segmentation, sources)
-    return [finish(segmentation, sources[0], findings.algorithm, origin)]
 
 
-def _segment_numbers(findings: Findings, found: Sequence[Structure]) -> NDArray[np.uint8]:
-    """The layer on the source planes with segment numbers in place of labels, (plane, row, column)."""
-    numbers = np.zeros(256, dtype=np.uint8)
-    for structure in found:
-        numbers[structure.region.number] = structure.segment_number or 0
-    return np.asarray(numbers[plane_labels(findings, 0)])
+def _type(profile: Profile) -> SegmentationTypeValues:
+    return SegmentationTypeValues(profile.segmentation.upper())
 
 
 def _describe(structure: Structure, algorithm: Algorithm) -> SegmentDescription:

@@ -49,16 +49,24 @@ def lean(sources: Sequence[Dataset], findings: Findings) -> list[Dataset]:
 
     Raises Broken when sources and findings cannot belong together.
     """
-    grid = findings.grid
-    planes = len(findings.places) or grid.shape[0]
-    if not sources or (len(sources), *_size(sources[0])) != (planes, *grid.shape[1:]):
-        raise Broken(f"{len(sources)} source images do not fit a label map of shape {(planes, *grid.shape[1:])}")
-    spacing_mm = grid.plane_distance_mm
-    copies = [_lean(source, sources[0], spacing_mm) for source in sources]
+    _require_fit(sources, findings)
+    copies = [_lean(source, sources[0], findings.grid.plane_distance_mm) for source in sources]
     for copy, source in zip(copies, sources, strict=True):
         _stand_in(copy, source)
     _tell_of_lossy_compression(copies[0], sources)
     return copies
+
+
+def lean_first(sources: Sequence[Dataset], findings: Findings) -> Dataset:
+    """A copy of the first source, for a builder to which one image can speak for all that are parallel to it.
+
+    Raises Broken when sources and findings cannot belong together.
+    """
+    _require_fit(sources, findings)
+    copy = _lean(sources[0], sources[0], findings.grid.plane_distance_mm)
+    _stand_in(copy, sources[0])
+    _tell_of_lossy_compression(copy, sources)
+    return copy
 
 
 def lean_instances(sources: Sequence[Dataset], findings: Findings) -> list[Dataset]:
@@ -75,6 +83,27 @@ def reference(item: Dataset, keyword: str = "SOPInstanceUID") -> FrameReference:
     """The frame that a source is, or that an item refers to."""
     number = item.get(_FRAME_NUMBER)
     return FrameReference(str(item[keyword].value), None if number is None else int(number))
+
+
+def image_reference(source: Dataset) -> Dataset:
+    """A Source Image Sequence item for a source, be it an image or a frame (PS3.3 table 10-3)."""
+    item = instance_reference(source)
+    if _FRAME_NUMBER in source:
+        item.ReferencedFrameNumber = source[_FRAME_NUMBER].value
+    return item
+
+
+def instance_reference(source: Dataset) -> Dataset:
+    """An item that refers to the whole instance that a source is, or is a frame of (PS3.3 table 10-11)."""
+    item = Dataset()
+    item.ReferencedSOPClassUID = source.SOPClassUID
+    item.ReferencedSOPInstanceUID = source.SOPInstanceUID
+    return item
+
+
+def instance_references(sources: Sequence[Dataset]) -> list[Dataset]:
+    """One item for each instance of the sources, in their order."""
+    return [instance_reference(source) for source in {str(each.SOPInstanceUID): each for each in sources}.values()]
 
 
 def _stand_in(copy: Dataset, source: Dataset) -> None:
@@ -115,13 +144,24 @@ def _size(source: Dataset) -> tuple[int, int]:
     return int(source.get("Rows") or 0), int(source.get("Columns") or 0)
 
 
-def _lean(source: Dataset, first: Dataset, spacing_mm: float) -> Dataset:
+def _require_fit(sources: Sequence[Dataset], findings: Findings) -> None:
+    planes = (len(findings.places) or findings.grid.shape[0], *findings.grid.shape[1:])
+    if not sources or (len(sources), *_size(sources[0])) != planes:
+        raise Broken(f"{len(sources)} source images do not fit a label map of shape {planes}")
+    for source in sources:
+        _require_alike(source, sources[0])
+
+
+def _require_alike(source: Dataset, first: Dataset) -> None:
     missing = [keyword for keyword in _REFERENCE if not source.get(keyword)]
     if missing:
         raise Broken(f"image {source.get('SOPInstanceUID')} has no {', '.join(missing)}")
     tilt = np.abs(np.subtract(source.ImageOrientationPatient, first.ImageOrientationPatient, dtype=np.float64)).max()
     if tilt > ORIENTATION_TOLERANCE:
         raise Broken(f"image {source.SOPInstanceUID} is not parallel to {first.SOPInstanceUID}")
+
+
+def _lean(source: Dataset, first: Dataset, spacing_mm: float) -> Dataset:
     copy = Dataset()
     for keyword in _REFERENCE:
         setattr(copy, keyword, source[keyword].value)  # an element that is shared would change the source too
