@@ -1,23 +1,29 @@
 """A package on a device becomes a Predictor: one volume in, findings on its own grid out."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
 from torch import nn
 
 from models.findings import Algorithm, Findings
 from models.manifest import Manifest
+from models.measurement import Likelihoods, measured
 from models.preprocessing import to_network, to_source
-from models.regions import found
+from models.regions import found, on_planes
 from models.registry import Package
 from models.runtimes import safetensors
 from models.tasks import patches
 from models.volume import Volume
 
-Predictor = Callable[[Volume], Findings]
+
+class Predictor(Protocol):
+    """A model that is ready to be asked."""
+
+    def __call__(self, volume: Volume, places: Sequence[float] = ()) -> Findings:
+        """What the model says of a volume; `places` are those of unevenly spaced source planes (models/uneven.py)."""
 
 
 def pick_device(wanted: Literal["auto", "cpu", "cuda"]) -> str:
@@ -47,8 +53,8 @@ class _Model:
     manifest: Manifest
     network: nn.Module
 
-    def __call__(self, volume: Volume) -> Findings:
-        """Regions and their volumes on the volume's own grid.
+    def __call__(self, volume: Volume, places: Sequence[float] = ()) -> Findings:
+        """Regions on the volume's own grid, as the planes at `places` can show them, and measured there.
 
         Raises ValueError when the network answers with anything that is not a finite number, and MemoryError when
         the device has too little memory.
@@ -61,7 +67,8 @@ class _Model:
             raise MemoryError(str(error)) from error
         raw = to_source(likelihoods, network_input)
         label_map = patches.keep_largest_components(raw, inference.largest_component)
-        return found(algorithm(self.manifest), label_map, self.manifest.labels)
+        findings = on_planes(found(algorithm(self.manifest), label_map, self.manifest.labels), places)
+        return measured(findings, volume, Likelihoods(network_input.grid, likelihoods))
 
 
 def algorithm(manifest: Manifest) -> Algorithm:

@@ -165,3 +165,11 @@ class Manifest(Text):
         if values != list(range(1, len(values) + 1)):
             raise ValueError(f"labels are numbered 1, 2, 3, ... in order, not {values}")
         return self
+
+    @model_validator(mode="after")
+    def _attenuation_is_of_ct(self) -> "Manifest":
+        asking = [label.name for label in self.labels if Measure.ATTENUATION in label.measure]
+        if asking and self.intake.modalities != ("CT",):
+            modalities = ", ".join(self.intake.modalities)
+            raise ValueError(f"attenuation is measured in CT alone, and {asking[0]} asks for it in {modalities}")
+        return self

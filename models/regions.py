@@ -65,6 +65,11 @@ def plane_labels(findings: Findings, layer: int) -> Labels:
     return labels[nearest_slices(findings.places)] if findings.places else labels
 
 
+def largest_plane(findings: Findings, region: Region) -> int:
+    """The source plane on which a region has most voxels, the first of equals."""
+    return int(np.argmax(np.count_nonzero(plane_labels(findings, region.layer) == region.number, axis=(1, 2))))
+
+
 def _covered(label: Label) -> set[int]:
     return {label.value, *label.includes}
 

@@ -8,7 +8,6 @@ from typing import Literal
 from models.findings import Findings
 from models.inference import Predictor, load, pick_device
 from models.intake import value_objections
-from models.regions import on_planes
 from models.registry import BUILT_IN, Package, PackageError, find
 from service.core.errors import Broken, TryAgain, Unsuitable
 from service.core.jobs import Job
@@ -49,10 +48,10 @@ def answer(bench: Bench, job: Job) -> Findings:
     volume = read_volume(stack_frames(spool, stack), stack.grid, stack.places)
     _refuse(value_objections(package.manifest.intake, volume))
     try:
-        findings = _predictor(package, bench.device)(volume)
+        findings = _predictor(package, bench.device)(volume, stack.places)
     except MemoryError as error:
         raise TryAgain(f"{job.model} ran out of memory") from error
-    return on_planes(findings, stack.places)
+    return findings
 
 
 def _refuse(objections: tuple[str, ...]) -> None:

@@ -5,11 +5,20 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 _DEBIAN = "/usr/bin:/usr/sbin"  # first: pynetdicom brings a storescu of its own, and DCMTK's is meant
 _BESIDE_PYTHON = Path(sys.executable).parent  # where pip puts dcmqi
+_JARS = [
+    Path("/usr/share/java") / f"{jar}.jar" for jar in ("pixelmed", "vecmath", "commons-codec", "slf4j-api", "slf4j-nop")
+]
+_JAVA = [  # its style sheets are larger than what Java allows by itself
+    *(f"-Djdk.xml.xpath{limit}=0" for limit in ("ExprGrpLimit", "ExprOpLimit", "TotalOpLimit")),
+    "-Xss64m",
+    "-Xmx3g",
+]
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
@@ -34,9 +43,22 @@ def outside_tool() -> Callable[[str], str]:
         found = shutil.which(program, path=_DEBIAN) or shutil.which(program) or shutil.which(_BESIDE_PYTHON / program)
         if found:
             return found
-        message = f"{program} is not installed: run `make tools` as root on Debian or Ubuntu"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
+        _is_absent(program)
 
     return path
+
+
+@pytest.fixture(scope="session")
+def pixelmed(outside_tool: Callable[[str], str]) -> list[str]:
+    """How to start a program of PixelMed: its class and arguments follow; absent as `outside_tool`."""
+    java = outside_tool("java")
+    if not _JARS[0].is_file():
+        _is_absent(_JARS[0].name)
+    return [java, *_JAVA, "-cp", ":".join(map(str, _JARS))]
+
+
+def _is_absent(program: str) -> NoReturn:
+    message = f"{program} is not installed: run `make tools` as root on Debian or Ubuntu"
+    if os.environ.get("CI") == "true":
+        pytest.fail(message)
+    pytest.skip(message)

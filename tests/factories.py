@@ -1,14 +1,16 @@
 """Small inputs for tests: synthetic series in every orientation, and findings on them."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import date, datetime
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
-from models.findings import Algorithm, Findings
-from models.manifest import Code, Label, Span
+from models.findings import Algorithm, Box, Change, Findings, Measurement, Point, Score
+from models.manifest import Code, Label, Measure, Span, Term
+from models.measurement import ATTENUATION, DIAMETER, HOUNSFIELD, MEAN, MILLIMETRE, Likelihoods, measured
 from models.regions import found
 from models.volume import Grid, LabelMap, Matrix, Volume
 from service.core.profiles import USUAL, Kind, Profile
@@ -53,6 +55,12 @@ LAYERED = (
         color_rgb=(253, 224, 74),
         lesions=True,
     ),
+)
+NODULE = Term(
+    name="Nodule",
+    category=Code(value="49755003", scheme="SCT", meaning="Morphologically Abnormal Structure"),
+    type=Code(value="27925004", scheme="SCT", meaning="Nodule"),
+    color_rgb=(240, 220, 60),
 )
 ALGORITHM = Algorithm(
     name="abdomen",
@@ -158,6 +166,25 @@ def layered(on: Grid | None = None) -> Findings:
         lesion = tuple(slice(int(at), int(at) + size) for at in voxel)
         array[lesion] = np.where(array[lesion] == 1, 4, array[lesion])
     return findings(on, array, LAYERED)
+
+
+def rich_findings(on: Grid | None = None, algorithm: Algorithm = ALGORITHM) -> Findings:
+    """Findings of every sort that a volume may have: all is measured of liver and spleen, and there is no kidney."""
+    on = on or grid()
+    asking = [label.model_copy(update={"measure": tuple(Measure)}) for label in LABELS]
+    likelihoods = Likelihoods(on, np.full((len(LABELS) + 1, *on.shape), 0.8, dtype=np.float32))
+    regions = measured(findings(on, structures=asking, algorithm=algorithm), volume(on), likelihoods)
+    attenuation = Measurement(ATTENUATION, 40.0, HOUNSFIELD, MEAN, 5.0)
+    before, after = (Measurement(DIAMETER, mm, MILLIMETRE) for mm in (10.0, 12.0))
+    return replace(
+        regions,
+        regions=(replace(regions.regions[0], location="in the Abdomen"), *regions.regions[1:]),
+        scores=(Score(NODULE, 0.3, 0.5), Score(NODULE, 0.8, 0.5)),
+        boxes=(Box(NODULE, (-20.0, 0.0, 5.0), (10.0, 20.0, 30.0), 0.7, (attenuation,)),),
+        points=(Point(NODULE, (1.0, 2.0, 3.0), 0.6),),
+        measurements=(attenuation,),
+        changes=(Change(LABELS[0], before, after, date(2025, 3, 4), "1.2.3"),),
+    )
 
 
 def material(

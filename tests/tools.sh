@@ -5,6 +5,8 @@ command -v Orthanc >/dev/null 2>&1 || [ -x /usr/sbin/Orthanc ] || missing="$miss
 command -v storescu >/dev/null 2>&1 || missing="$missing dcmtk"
 command -v strace >/dev/null 2>&1 || missing="$missing strace"
 command -v dciodvfy >/dev/null 2>&1 || missing="$missing dicom3tools"
+command -v java >/dev/null 2>&1 || missing="$missing default-jre-headless"
+[ -f /usr/share/java/pixelmed.jar ] || missing="$missing libpixelmed-java"
 [ -z "$missing" ] && exit 0
 
 as_root=""

@@ -1,6 +1,7 @@
 """What other makers' validators print, without what is known to be wrong of them."""
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 KNOWN = {
@@ -26,6 +27,46 @@ OF_LABEL_MAP = {
     "for value 1 of attribute <Segment Number>": "0 is the background (C.8.20.2.3.3)",
     "SegmentNumber not monotonically increasing": "as above, and numbers may have gaps",
 }
+
+_NEWER = "its templates are of 2022: TID 1410, 1411 and 1501 say it since"
+_ADDED = "what we add: these templates are extensible (PS3.16)"
+_OTHER_TEMPLATE = (
+    "a group of TID 1501 is taken for one of TID 1411, as both have one name; the report's proof sees to it that "
+    "what has a region refers to it"
+)
+_PROPERTY = "a property (TID 310) is taken for another number, which the measurement would be inferred from"
+KNOWN_OF_TEMPLATES = {
+    '(276214006,SCT,"Finding category"): Content Item not in template': _NEWER,
+    '(111001,DCM,"Algorithm Name"): Content Item not in template': _NEWER,
+    '(111003,DCM,"Algorithm Version"): Content Item not in template': _NEWER,
+    '(122405,DCM,"Algorithm Manufacturer"): Content Item not in template': _NEWER,
+    '(111000,DCM,"Algorithm Family"): Content Item not in template': _NEWER,
+    '(121052,DCM,"Presence of property"): Content Item not in template': "a qualitative evaluation: any concept may be",
+    '(121106,DCM,"Comment"): Content Item not in template': _ADDED,
+    '(121080,DCM,"Best illustration of finding"): Content Item not in template': _ADDED,
+    '(111060,DCM,"Study Date"): Content Item not in template': _ADDED,
+    '(112002,DCM,"Series Instance UID"): Content Item not in template': _ADDED,
+    '[Row 5] SCOORD (111030,DCM,"Image Region"): within': _OTHER_TEMPLATE,
+    '[Row 7] IMAGE (121191,DCM,"Referenced Segment"): within': _OTHER_TEMPLATE,
+    '[Row 10] SCOORD3D (121231,DCM,"Volume Surface"): within': _OTHER_TEMPLATE,
+    'has different code meaning ("Source Series for Segmentation")': "a capital; meanings do not count (PS3.3 8.3)",
+    'range of upper measurement uncertainty"): Incorrect relationship': _PROPERTY,
+    'range of lower measurement uncertainty"): Incorrect relationship': _PROPERTY,
+}
+
+
+def template_faults(pixelmed: Sequence[str], report: Path) -> list[str]:
+    """The errors and warnings of PixelMed about a TID 1500 report, but for the known ones.
+
+    Raises ValueError when the report was not seen to the end.
+    """
+    command = [*pixelmed, "com.pixelmed.validate.DicomSRValidator", str(report)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
+    lines = f"{run.stdout}\n{run.stderr}".splitlines()
+    if not {"Found Root Template TID_1500 (MeasurementReport)", "Root Template Validation Complete"} <= set(lines):
+        raise ValueError(f"PixelMed did not see the whole report: {lines[-5:]}")
+    found = [line for line in lines if line.startswith(("Error", "Warning"))]
+    return [line for line in found if not any(known in line for known in KNOWN_OF_TEMPLATES)]
 
 
 def faults(*command: str | Path) -> list[str]:

@@ -5,6 +5,7 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import SegmentationStorage
 from rich.console import Console
@@ -12,9 +13,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from models.findings import Findings
+from models.manifest import Label
 from models.phantom import Phantom
 from models.uneven import spread
-from models.volume import LabelMap
 from service.commands.archive import Archive
 from service.core.entities import FrameReference
 from service.core.jobs import State
@@ -27,6 +28,9 @@ from service.edge.spool import Spool
 from service.edge.tables import jobs, series, stacks
 from service.settings import Settings
 
+Mask = NDArray[np.bool_]  # (slice, row, column)
+Labels = NDArray[np.uint8]
+Drawn = dict[Label, Mask]
 _WINDOW = {"CT": Window(-160.0, 240.0)}
 
 
@@ -41,7 +45,7 @@ def show(console: Console, settings: Settings, archive: Archive, truth: Phantom 
             stages = _stage_seconds(ledger, row["job_id"]).items()
             seconds = ", ".join(f"{stage} {value:.1f} s" for stage, value in stages)
             console.print(f"job {row['job_id'][:12]}, {row['model']} {row['version']}: {seconds}")
-            console.print(_volume_table(findings, _returned(archive, findings, spool, row), truth))
+            console.print(volume_table(findings, _returned(archive, findings, spool, row), truth))
             picture = output / f"{row['model']}_{row['job_id'][:8]}.png"
             picture.write_bytes(_picture(spool, row["stack_id"], findings))
             console.print(f"overlay: {picture}")
@@ -60,17 +64,24 @@ def _series_table(ledger: Ledger) -> Table:
     return table
 
 
-def _volume_table(findings: Findings, returned: LabelMap, truth: Phantom | None) -> Table:
+def volume_table(findings: Findings, returned: Drawn, truth: Phantom | None) -> Table:
+    """One row for each structure, with what it includes; its lesions together, and how many they are."""
     table = Table()
     for heading in ("structure", "found", "truth", "Dice"):
         table.add_column(heading, justify="left" if heading == "structure" else "right")
-    for region in findings.regions:
-        label = region.label.value
-        cells = [region.name, f"{returned.volume_ml(label):.1f} ml", "not known", ""]
+    voxel_ml = findings.grid.voxel_volume_ml
+    for label, drawn in returned.items():
+        cells = [_row_name(findings, label), f"{np.count_nonzero(drawn) * voxel_ml:.1f} ml", "not known", ""]
         if truth:
-            cells[2:] = [f"{truth.label_map.volume_ml(label):.1f} ml", f"{_dice(returned, truth.label_map, label):.3f}"]
+            real = np.isin(truth.label_map.labels, (label.value, *label.includes))
+            cells[2:] = [f"{np.count_nonzero(real) * voxel_ml:.1f} ml", f"{_dice(drawn, real):.3f}"]
         table.add_row(*cells)
     return table
+
+
+def _row_name(findings: Findings, label: Label) -> str:
+    lesions = sum(region.label == label for region in findings.found)
+    return f"{label.name} ({lesions})" if label.lesions and lesions else label.name
 
 
 def _stage_seconds(ledger: Ledger, job_id: str) -> dict[str, float]:
@@ -86,32 +97,40 @@ def _stage_seconds(ledger: Ledger, job_id: str) -> dict[str, float]:
     return seconds
 
 
-def _returned(archive: Archive, findings: Findings, spool: Spool, row: Mapping[str, object]) -> LabelMap:
-    """The label map as the archive's Segmentation says it."""
+def _returned(archive: Archive, findings: Findings, spool: Spool, row: Mapping[str, object]) -> Drawn:
+    """The voxels of each structure as the archive's Segmentations say it."""
     stack = read_stack(spool, str(row["stack_id"]))
+    planes = {
+        region.label: np.zeros((len(stack.frames), *findings.grid.shape[1:]), dtype=np.uint8)
+        for region in findings.regions
+    }
     for dataset in archive.datasets():
         if dataset.SOPClassUID == SegmentationStorage and _series_of(dataset) == stack.series_instance_uid:
-            return _label_map(dataset, findings, stack.frames)
-    grid = findings.grid
-    return LabelMap(grid, np.zeros(grid.shape, dtype=np.uint8))
+            draw(dataset, findings, stack.frames, planes)
+    slices = findings.grid.shape[0]
+    return {label: spread(drawn, findings.places, slices) > 0 for label, drawn in planes.items()}
 
 
 def _series_of(segmentation: Dataset) -> str:
     return str(segmentation.ReferencedSeriesSequence[0].SeriesInstanceUID)
 
 
-def _label_map(segmentation: Dataset, findings: Findings, sources: Sequence[FrameReference]) -> LabelMap:
-    grid = findings.grid
-    labels = np.zeros((len(sources), *grid.shape[1:]), dtype=np.uint8)
-    value_of = dict(enumerate((0, *(region.label.value for region in findings.found))))
+def draw(
+    segmentation: Dataset, findings: Findings, sources: Sequence[FrameReference], planes: Mapping[Label, Labels]
+) -> None:
+    """Add the segments to the source planes of their structures, (plane, row, column).
+
+    Frames on other images are those of another stack of the Series; segment 0 is the background of a LABELMAP.
+    """
+    label_of = dict(enumerate((region.label for region in findings.found), start=1))
+    place_of = {source: place for place, source in enumerate(sources)}
     for frame in frames(segmentation):
-        labels[sources.index(frame.source)][frame.pixels] = value_of[frame.segment_number]
-    return LabelMap(grid, spread(labels, findings.places, grid.shape[0]))
+        if frame.segment_number in label_of and frame.source in place_of:
+            planes[label_of[frame.segment_number]][place_of[frame.source]][frame.pixels] = 1
 
 
-def _dice(found: LabelMap, truth: LabelMap, label: int) -> float:
-    ours, theirs = found.labels == label, truth.labels == label
-    both, total = int((ours & theirs).sum()), int(ours.sum() + theirs.sum())
+def _dice(found: Mask, truth: Mask) -> float:
+    both, total = np.count_nonzero(found & truth), np.count_nonzero(found) + np.count_nonzero(truth)
     return 2 * both / total if total else 1.0
 
 

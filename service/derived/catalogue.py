@@ -18,7 +18,9 @@ from service.derived import (
     surface,
     surface_proof,
 )
+from service.derived.checks import prove_character_set
 from service.derived.encoding import decode, encode
+from service.derived.finish import in_character_set
 from service.derived.material import Made, Material
 
 
@@ -65,10 +67,13 @@ def proven(material: Material) -> dict[str, bytes]:
     for kind, entry in CATALOGUE.items():
         if kind not in material.profile.objects or not entry.applies(material.findings):
             continue
-        encoded = [encode(dataset) for dataset in entry.build(material, made)]
+        built = entry.build(material, made)
+        encoded = [encode(in_character_set(dataset, material.profile.character_set)) for dataset in built]
         made[kind] = [decode(each) for each in encoded]
         try:
             entry.prove(made[kind], material, made)
+            for dataset in made[kind]:
+                prove_character_set(dataset, material.profile.character_set)
         except Unproven as error:
             error.objects = tuple(encoded)
             raise

@@ -11,6 +11,7 @@ from models.findings import Findings, Region
 from models.volume import Grid
 from service.core.errors import Unproven
 from service.core.geometry import ALIGNMENT_MM
+from service.derived.finish import UTF_8, fits_latin_1
 from service.derived.standard import absent_attributes
 
 POSITION_TOLERANCE_MM = 1e-3
@@ -60,6 +61,12 @@ def _identity_sentence(keyword: str, dataset: Dataset, source: Dataset) -> str:
 def prove_required_attributes(derived: Dataset) -> None:
     """Raise Unproven unless every mandatory attribute of the object's IOD is there."""
     same("absent mandatory attributes", absent_attributes(derived), [])
+
+
+def prove_character_set(derived: Dataset, wanted: str) -> None:
+    """Raise Unproven unless the object is written in that character set, or in UTF-8 since it would lose letters."""
+    due = wanted if wanted == UTF_8 or fits_latin_1(derived) else UTF_8
+    same("SpecificCharacterSet", derived.SpecificCharacterSet, due)
 
 
 def prove_grid(sources: Sequence[Dataset], grid: Grid, places: Sequence[float] = ()) -> None:

@@ -16,6 +16,7 @@ from service.derived.origin import Origin
 from service.derived.standard import patient_and_study_attributes
 
 MANUFACTURER = "Isocenter"
+UTF_8, LATIN_1 = "ISO_IR 192", "ISO_IR 100"
 SERIES_NUMBERS = {
     "SEG": 9001,
     "SR": 9002,
@@ -25,6 +26,7 @@ SERIES_NUMBERS = {
     "M3D": 9022,
 }  # far above those of scanners: results sort behind the images
 
+_TEXT = ("LO", "LT", "PN", "SH", "ST", "UC", "UT")  # what a character set applies to (PS3.5 6.1.2.3)
 _ZONE = re.compile(r"[+-]\d{4}")
 
 # IHE AI Results, Contributing Equipment: the trial-implementation code of "Processing Algorithm"
@@ -51,9 +53,31 @@ def finish(dataset: Dataset, source: Dataset, algorithm: Algorithm | None, origi
     _describe_equipment(dataset, source, algorithm, origin)
     _stamp(dataset, _in_zone_of(source, origin.made_at))
     _name_dimensions(dataset, origin)
-    dataset.SpecificCharacterSet = "ISO_IR 192"
+    dataset.SpecificCharacterSet = UTF_8
     dataset.file_meta = file_meta(dataset)
     return dataset
+
+
+def in_character_set(dataset: Dataset, wanted: str) -> Dataset:
+    """The object, to be written in that character set.
+
+    What cannot be said in Latin-1 leaves the whole object in UTF-8: no letter of a name is ever replaced.
+    """
+    dataset.SpecificCharacterSet = wanted if wanted == UTF_8 or fits_latin_1(dataset) else UTF_8
+    return dataset
+
+
+def fits_latin_1(dataset: Dataset) -> bool:
+    """True when every text of the object is made of letters that ISO 8859-1 has."""
+    return all(_is_latin_1(str(element.value)) for element in dataset.iterall() if element.VR in _TEXT)
+
+
+def _is_latin_1(text: str) -> bool:
+    try:
+        text.encode("iso8859-1")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def provenance(algorithm: Algorithm, origin: Origin) -> str:

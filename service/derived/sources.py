@@ -16,11 +16,9 @@ from service.core.errors import Broken
 from service.core.geometry import ORIENTATION_TOLERANCE
 from service.core.identity import derived_uid
 
+_IDENTITY = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 _REFERENCE = (
-    "SOPClassUID",
-    "SOPInstanceUID",
-    "StudyInstanceUID",
-    "SeriesInstanceUID",
+    *_IDENTITY,
     "FrameOfReferenceUID",
     "Modality",
     "Rows",
@@ -69,14 +67,19 @@ def lean_first(sources: Sequence[Dataset], findings: Findings) -> Dataset:
     return copy
 
 
-def lean_instances(sources: Sequence[Dataset], findings: Findings) -> list[Dataset]:
-    """As `lean`, one copy for each instance and under its own name."""
-    by_instance = {
-        str(source.SOPInstanceUID): copy for source, copy in zip(sources, lean(sources, findings), strict=True)
-    }
-    for uid, copy in by_instance.items():
-        copy.SOPInstanceUID, copy.SOPClassUID = uid, sources[0].SOPClassUID
-    return list(by_instance.values())
+def instances(sources: Sequence[Dataset]) -> list[Dataset]:
+    """What a document needs of the instances that it refers to: one copy for each, without geometry."""
+    by_uid = {str(source.SOPInstanceUID): source for source in sources}
+    return [_referable(source) for source in by_uid.values()]
+
+
+def _referable(source: Dataset) -> Dataset:
+    copy = Dataset()
+    for keyword in _IDENTITY:
+        setattr(copy, keyword, source[keyword].value)
+    for keyword in REQUIRED_BUT_MAY_BE_EMPTY:
+        setattr(copy, keyword, "")
+    return copy
 
 
 def reference(item: Dataset, keyword: str = "SOPInstanceUID") -> FrameReference:

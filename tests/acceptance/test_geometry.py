@@ -22,7 +22,7 @@ from tests.node import Node, all_ended, configure, rule, running, until
 from tests.unit.models.packages import adapted
 
 SHAPE, SPACING_MM = (64, 104, 112), (3.0, 3.0, 3.0)
-LIVER = 1
+LIVER = (1, 2)  # a liver is drawn with its tumours
 CASES = {
     "axial": ("axial", (3.0, 3.0, 3.0)),
     "slices from the head down": ("axial reversed", (3.0, 3.0, 3.0)),
@@ -115,7 +115,7 @@ def dice_of_what_comes_back(scan: Phantom, images: list[Dataset], node: Node, pa
     send(node, images, folder)
     until(lambda: all_ended(node, before + 1), "the job has ended")
     found = liver_mask(segmentation_of(pacs, images[0].SeriesInstanceUID), scan.volume.grid)
-    truth = scan.label_map.labels == LIVER
+    truth = np.isin(scan.label_map.labels, LIVER)
     return float(2 * (found & truth).sum() / (found.sum() + truth.sum()))
 
 
@@ -142,7 +142,7 @@ def test_uneven_slices_are_interpolated_for_a_model_that_allows_it_and_drawn_whe
         (row,) = node.series()
         assert "irregular spacing: 42 slices, 3 to 6 mm apart" in row["geometry"]
     found = liver_mask(segmentation_of(pacs, images[0].SeriesInstanceUID), phantom.volume.grid)
-    truth = phantom.label_map.labels == LIVER
+    truth = np.isin(phantom.label_map.labels, LIVER)
     assert not found[::3].any()
     assert 2 * (found & truth)[kept].sum() / (found[kept].sum() + truth[kept].sum()) > 0.9
 

@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import nibabel
 import numpy as np
@@ -16,7 +17,7 @@ from pydicom import Dataset, dcmread
 from models.findings import Findings
 from models.volume import Grid
 from service.core.entities import Stack
-from service.core.profiles import Kind
+from service.core.profiles import Kind, Profile
 from service.core.stacking import split
 from service.derived.catalogue import proven
 from service.derived.encoding import decode, encode
@@ -24,7 +25,7 @@ from service.derived.frames import frames
 from service.derived.sources import reference
 from service.edge.part10 import read_frame_headers, read_instance
 from tests import factories
-from tests.validators import faults
+from tests.validators import faults, template_faults
 
 # Lines that validators print about correct objects, and why each is wrong.
 GRIDS = {
@@ -214,6 +215,62 @@ def _drawn_by_dcmqi(path: Path, findings: Findings) -> NDArray[np.bool_]:
     drawn[tuple(np.rint(places).astype(np.intp).T)] = True
     assert int(drawn.sum()) == len(indices)
     return drawn
+
+
+@pytest.mark.parametrize(
+    "of",
+    [
+        "phantom CT with every sort of finding",
+        "hippocampus MR",
+        pytest.param("phantom CT without a finding", marks=pytest.mark.exhaustive),
+    ],
+)
+def test_pixelmed_finds_no_fault_in_the_template_of_a_report(
+    of: str, pixelmed: Sequence[str], real_images: Callable[[str], Path], tmp_path: Path
+) -> None:
+    if of == "hippocampus MR":
+        name, folder = REAL["MR, cropped"]
+        images = _in_order([path for path in sorted((real_images(name) / folder).rglob("*")) if _is_image(path)])
+        sources = [dcmread(path, stop_before_pixels=True) for path in images]
+        findings = factories.findings(_grid_of(sources))
+    else:
+        sources = factories.headers(factories.ct_series())
+        empty = np.zeros(factories.grid().shape, dtype=np.uint8)
+        findings = factories.findings(array=empty) if "without" in of else factories.rich_findings()
+    report = tmp_path / "report.dcm"
+    report.write_bytes(list(proven(factories.material(sources, findings)).values())[-1])
+
+    assert template_faults(pixelmed, report) == []
+
+
+@pytest.mark.parametrize("report_class", ["comprehensive 3d", "enhanced"])
+def test_readers_of_others_take_a_report_of_every_sort_of_finding(
+    report_class: Literal["comprehensive 3d", "enhanced"], outside_tool: Tool, tmp_path: Path
+) -> None:
+    material = factories.material(
+        factories.headers(factories.ct_series()), factories.rich_findings(), profile=Profile(report=report_class)
+    )
+    report = tmp_path / "report.dcm"
+    report.write_bytes(list(proven(material).values())[-1])
+    told = tmp_path / "report.json"
+    command = [outside_tool("tid1500reader"), "--inputDICOM", str(report), "--outputMetadata", str(told)]
+
+    assert faults(outside_tool("dciodvfy"), report) + faults(outside_tool("dsrdump"), report) == []
+    if report_class == "comprehensive 3d":  # dcmqi reads no other
+        subprocess.run(command, capture_output=True, text=True, check=True)
+        liver = json.loads(told.read_text())["Measurements"][0]["measurementItems"]
+        assert [item["quantity"]["CodeMeaning"] for item in liver] == [
+            "Volume",
+            "Long Axis",
+            "Diameter",
+            "Attenuation Coefficient",
+            "Attenuation Coefficient",
+            "Probability",
+        ]
+        due = factories.rich_findings().regions[0]
+        assert [float(item["value"]) for item in liver[1:5]] == pytest.approx(
+            [measured.value for measured in due.measurements], rel=1e-5
+        )
 
 
 def test_frames_lie_on_the_images_within_a_micrometre(case: Case) -> None:

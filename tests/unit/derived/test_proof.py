@@ -252,7 +252,7 @@ def _groups(dataset: Dataset) -> list[Dataset]:
 
 
 REPORTS = {
-    "doubled volume": (_double_volume, "volume of Liver in the report"),
+    "doubled volume": (_double_volume, r"118565006.* of Liver in the report"),
     "other unit": (_in_cubic_millimetres, "mm3"),
     "other segmentation": (_refer_to_another_segmentation, r"2\.25\.6"),
     "other segment": (_refer_to_another_segment, "measurement group of Liver"),

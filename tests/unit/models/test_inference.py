@@ -10,7 +10,7 @@ from models.inference import load, pick_device
 from models.tasks import patches
 from models.volume import Volume
 from tests import factories
-from tests.unit.models.packages import with_weights
+from tests.unit.models.packages import with_weights, written
 
 
 def test_findings_lie_on_the_grid_of_the_volume_and_are_measured_there(tmp_path: Path) -> None:
@@ -21,6 +21,21 @@ def test_findings_lie_on_the_grid_of_the_volume_and_are_measured_there(tmp_path:
     (liver,) = findings.regions
     assert liver.voxels == np.count_nonzero(findings.layers[0].labels == 1)
     assert liver.volume_ml == pytest.approx(liver.voxels * 4.0 * 1.5 * 1.5 / 1000)
+
+
+def test_what_the_manifest_asks_for_is_measured_of_what_the_planes_can_show(tmp_path: Path) -> None:
+    asking = written()["labels"][0] | {"measure": ["attenuation", "probability"]}
+    package = with_weights(tmp_path / "tiny", labels=[asking])
+    volume = factories.volume()
+    places = (0.0, 1.0, 2.0, 5.0, 6.0, 9.0, 11.0)
+
+    findings = load(package, "cpu")(volume, places)
+
+    (region,) = findings.regions
+    assert findings.places == places
+    assert region.measurements[0].value == pytest.approx(volume.values[findings.mask(region)].mean(), abs=1e-3)
+    assert region.probability is not None
+    assert 0.4 < region.probability < 1  # fresh weights are not sure of anything
 
 
 def test_findings_say_which_weights_they_came_from(tmp_path: Path) -> None:

@@ -45,6 +45,11 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
         pytest.param({"weights": {"sha256": "abc"}}, "weights.sha256", id="digest that is none"),
         pytest.param({"labels": []}, "labels", id="no labels"),
         pytest.param({"labels": [written()["labels"][0] | {"value": 2}]}, "numbered 1, 2, 3", id="labels with a gap"),
+        pytest.param(
+            {"intake": {"modalities": ["CT", "MR"]}, "labels": [written()["labels"][0] | {"measure": ["attenuation"]}]},
+            "Liver asks for it in CT, MR",
+            id="attenuation of MR",
+        ),
     ],
 )
 def test_a_wrong_manifest_is_refused_with_file_and_field(
