@@ -7,7 +7,6 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 
 from models.findings import Findings
-from models.volume import Radiograph, Volume
 from service.core.errors import Unproven
 from service.core.identity import digest
 from service.core.jobs import Job
@@ -21,7 +20,7 @@ from service.derived.notice_proof import prove_notice_picture, prove_notice_repo
 from service.derived.origin import Origin
 from service.edge.file_meta import kept_digest
 from service.edge.part10 import read_frame_headers, read_header
-from service.edge.pixels import read_volume
+from service.edge.pixels import read_image
 from service.edge.records import keep_plan, path_of, read_findings, read_part, read_stack, stack_frames
 from service.edge.spool import Spool
 
@@ -75,9 +74,7 @@ def material(desk: Desk, job: Job, profile: Profile, findings: Findings) -> Mate
     spool = Spool(desk.spool)
     stack = read_stack(spool, job.stack_id)
     files = stack_frames(spool, stack)
-    image: Volume | Radiograph | None = None
-    if shows_image(profile.objects) and stack.grid is not None:
-        image = read_volume(files, stack.grid, stack.places)
+    image = read_image(files, stack) if shows_image(profile.objects) else None
     digests = {path: kept_digest(path) for path, _ in files}
     origin = Origin(
         job_id=job.job_id,

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
-from models.findings import Algorithm, Box, Change, Findings, Measurement, Point, Score
+from models.findings import Algorithm, Box, Change, Findings, HeatMap, Measurement, Point, Score
 from models.manifest import Code, Label, Measure, Span, Term
 from models.measurement import ATTENUATION, DIAMETER, HOUNSFIELD, MEAN, MILLIMETRE, Likelihoods, measured
 from models.regions import found
-from models.volume import Grid, LabelMap, Matrix, Volume
+from models.volume import Grid, LabelMap, Matrix, Radiograph, Volume
 from service.core.profiles import USUAL, Kind, Profile
 from service.derived import measurement_report, segmentation, synthetic
 from service.derived.material import Material
@@ -69,6 +69,32 @@ ALGORITHM = Algorithm(
     weights_sha256="ab" * 32,
     package="abdomen",
     manifest_sha256="cd" * 32,
+)
+_ALTERED = Code(value="49755003", scheme="SCT", meaning="Morphologically Altered Structure")
+PNEUMONIA = Term(
+    name="Pneumonia",
+    category=_ALTERED,
+    type=Code(value="233604007", scheme="SCT", meaning="Pneumonia"),
+    color_rgb=(200, 60, 40),
+)
+EFFUSION = Term(
+    name="Effusion of the left side",
+    category=_ALTERED,
+    type=Code(value="60046008", scheme="SCT", meaning="Pleural effusion"),
+    modifier=Code(value="7771000", scheme="SCT", meaning="Left"),
+    color_rgb=(60, 120, 200),
+)
+HEART_RATIO = Measurement(
+    name=Code(value="59074-5", scheme="LN", meaning="Cardiothoracic Circumference Ratio"),
+    value=0.4871234567,
+    unit=Code(value="1", scheme="UCUM", meaning="no units"),
+    uncertainty=0.0213,
+)
+AREA = Measurement(
+    name=Code(value="42798000", scheme="SCT", meaning="Area"),
+    value=1234.5,
+    unit=Code(value="mm2", scheme="UCUM", meaning="Square millimeter"),
+    derivation=Code(value="373098007", scheme="SCT", meaning="Mean"),
 )
 ORIGIN = Origin(job_id="0123456789abcdef", made_at=datetime(2026, 2, 3, 4, 5, 6, 789), software_version="0.1.0")
 
@@ -134,6 +160,42 @@ def headers(series: Sequence[Dataset]) -> list[Dataset]:
     return bare
 
 
+def chest(rows: int = 48, columns: int = 40) -> NDArray[np.float32]:
+    """A projection through noise, (row, column)."""
+    return np.asarray(volume(grid(shape=(6, rows, columns))).values.mean(axis=0))
+
+
+def dx_image(rows: int = 48, columns: int = 40) -> Dataset:
+    """A chest radiograph."""
+    return synthetic.dx_image(chest(rows, columns), pixel_mm=0.2)
+
+
+def cr_image(rows: int = 48, columns: int = 40) -> Dataset:
+    """A chest radiograph of the older kind."""
+    return synthetic.cr_image(chest(rows, columns), pixel_mm=0.2)
+
+
+def heat(shape: tuple[int, ...], seed: int = 0) -> NDArray[np.float32]:
+    """Evidence from 0 to 1 with no symmetry, some of it 0."""
+    values = np.random.default_rng(seed).random(shape, dtype=np.float32)
+    values[..., : shape[-1] // 3] = 0.0
+    return values
+
+
+def radiograph_findings(image: Dataset) -> Findings:
+    """One finding of every kind on a radiograph: of two scores one is negative, no two numbers are alike."""
+    rows, columns = int(image.Rows), int(image.Columns)
+    return Findings(
+        ALGORITHM,
+        scores=(Score(PNEUMONIA, 0.9125, 0.4), Score(EFFUSION, 0.1, 0.35)),
+        boxes=(Box(PNEUMONIA, (rows / 8, columns / 5), (rows / 2 + 0.25, columns * 0.75), 0.7, (AREA,)),),
+        points=(Point(EFFUSION, (rows / 3, columns / 7), 0.3),),
+        heat_maps=(HeatMap(PNEUMONIA, heat((rows, columns))), HeatMap(EFFUSION, heat((rows, columns), seed=1))),
+        measurements=(HEART_RATIO,),
+        changes=(Change(PNEUMONIA, AREA, replace(AREA, value=987.0), date(2025, 1, 2), "1.2.3.4"),),
+    )
+
+
 def labels(on: Grid | None = None) -> NDArray[np.uint8]:
     """Liver and spleen, (slice, row, column): no symmetry in any axis, so that no flip goes unseen; no kidney."""
     on = on or grid()
@@ -192,7 +254,7 @@ def material(
     findings_of_them: Findings | None = None,
     origin: Origin = ORIGIN,
     profile: Profile = USUAL,
-    image: Volume | None = None,
+    image: Volume | Radiograph | None = None,
 ) -> Material:
     """What objects are made of; findings are those on the default grid unless others are given."""
     return Material(sources, findings_of_them or findings(), origin, profile, image)

@@ -16,6 +16,9 @@ KNOWN = {
     "(0x0062,0x000d) US Recommended Display CIELab Value": "dciodvfy of 2022 does not know the colour of a 3D model "
     "(PS3.3 C.35.1)",
     "Unrecognized defined term <99ISOCENTER>": "a private coding scheme, identified in the object (PS3.16 8.2)",
+    "(0x0010,0x1010) AS Patient's Age": "the age of the patient, copied from the image as it is",
+    "Dicom dataset contains invalid data values for Value Representations": "said once more of what is named in a line "
+    "of its own",
     "is only permitted to be empty when actually unknown": "the laterality of a page of text",
     "The VR checker does not support this Specific Character Set: ISO_IR 192": "UTF-8 is not checked, nothing is wrong",
 }
@@ -48,8 +51,15 @@ KNOWN_OF_TEMPLATES = {
     '(112002,DCM,"Series Instance UID"): Content Item not in template': _ADDED,
     '[Row 5] SCOORD (111030,DCM,"Image Region"): within': _OTHER_TEMPLATE,
     '[Row 7] IMAGE (121191,DCM,"Referenced Segment"): within': _OTHER_TEMPLATE,
+    '[Row 7] IMAGE (121214,DCM,"Referenced Segmentation Frame"): within': _OTHER_TEMPLATE,
+    '(111002,DCM,"Algorithm Parameters"): Content Item not in template': _NEWER,
+    '(121112,DCM,"Source of Measurement"): Content Item not in template': "highdicom names sources by the code that "
+    "CID 7551 has had since",
+    '(43468-8,LN,"XR unspecified body region") not found in context group 100': "its CID 100 is of 2019, before this",
+    '(128140,DCM,"Representative point") not found in context group 219': "its CID 219 is of 2019, before this",
     '[Row 10] SCOORD3D (121231,DCM,"Volume Surface"): within': _OTHER_TEMPLATE,
     'has different code meaning ("Source Series for Segmentation")': "a capital; meanings do not count (PS3.3 8.3)",
+    'has different code meaning ("Source Image for Segmentation")': "a capital; meanings do not count (PS3.3 8.3)",
     'range of upper measurement uncertainty"): Incorrect relationship': _PROPERTY,
     'range of lower measurement uncertainty"): Incorrect relationship': _PROPERTY,
 }

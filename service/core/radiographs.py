@@ -24,10 +24,14 @@ _SAME = 1e-3  # of a spacing, relative
 
 def is_radiograph(each: Slice) -> bool:
     """True for CR and DX images, and for secondary captures that say that they show one."""
-    instance = each.instance
-    if instance.sop_class_uid == _SECONDARY_CAPTURE:
-        return instance.value("Modality") in _MODALITIES
-    return instance.sop_class_uid in _RADIOGRAPHY
+    return names_radiograph(each.instance.sop_class_uid, each.instance.value("Modality"))
+
+
+def names_radiograph(sop_class_uid: str, modality: str) -> bool:
+    """As `is_radiograph`, of an image by its SOP Class and Modality."""
+    if sop_class_uid == _SECONDARY_CAPTURE:
+        return modality in _MODALITIES
+    return sop_class_uid in _RADIOGRAPHY
 
 
 def radiograph(each: Slice) -> Projection:

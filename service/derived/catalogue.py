@@ -11,7 +11,11 @@ from service.core.profiles import Kind
 from service.derived import (
     contours,
     contours_proof,
+    heat_map,
+    heat_map_proof,
     measurement_report,
+    radiograph_report,
+    radiograph_report_proof,
     report_proof,
     segmentation,
     segmentation_proof,
@@ -43,12 +47,27 @@ def _has_regions(findings: Findings) -> bool:
     return bool(findings.found)
 
 
+def _has_heat_maps(findings: Findings) -> bool:
+    return bool(findings.heat_maps)
+
+
+def _build_report(material: Material, made: Made) -> Sequence[Dataset]:
+    build = radiograph_report.build if material.of_radiograph else measurement_report.build
+    return build(material, made)
+
+
+def _prove_report(objects: Sequence[Dataset], material: Material, made: Made) -> None:
+    prove = radiograph_report_proof.prove if material.of_radiograph else report_proof.prove
+    prove(objects, material, made)
+
+
 # In the order of building: what refers to another object comes after it.
 CATALOGUE: Mapping[Kind, Entry] = {
     Kind.SEGMENTATION: Entry(_has_regions, segmentation.build, segmentation_proof.prove),
     Kind.CONTOURS: Entry(_has_regions, contours.build, contours_proof.prove),
     Kind.SURFACE: Entry(_has_regions, surface.build, surface_proof.prove),
-    Kind.REPORT: Entry(_always, measurement_report.build, report_proof.prove),
+    Kind.HEAT_MAP: Entry(_has_heat_maps, heat_map.build, heat_map_proof.prove),
+    Kind.REPORT: Entry(_always, _build_report, _prove_report),
 }
 
 

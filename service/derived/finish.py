@@ -19,6 +19,7 @@ MANUFACTURER = "Isocenter"
 UTF_8, LATIN_1 = "ISO_IR 192", "ISO_IR 100"
 SERIES_NUMBERS = {
     "SEG": 9001,
+    "SEG heat map": 9010,
     "SR": 9002,
     "SR not analysed": 9003,
     "OT not analysed": 9004,
@@ -193,7 +194,7 @@ def _stamp(dataset: Dataset, made_at: datetime) -> None:
 
 def _name_dimensions(dataset: Dataset, origin: Origin) -> None:
     """The dimension organization by a computed UID; the library draws one."""
-    uid = origin.uid("dimensions", dataset.Modality)
+    uid = origin.uid("dimensions", str(dataset.SOPInstanceUID))
     for keyword in ("DimensionOrganizationSequence", "DimensionIndexSequence"):
         for item in dataset.get(keyword, []):
             item.DimensionOrganizationUID = uid

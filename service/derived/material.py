@@ -8,6 +8,7 @@ from pydicom import Dataset
 from models.findings import Findings
 from models.volume import Radiograph, Volume
 from service.core.profiles import USUAL, Kind, Profile
+from service.core.radiographs import names_radiograph
 from service.derived.origin import Origin
 
 Made = Mapping[Kind, Sequence[Dataset]]  # what has been built and proven so far, as read back from its bytes
@@ -26,6 +27,12 @@ class Material:
     origin: Origin
     profile: Profile = USUAL
     image: Volume | Radiograph | None = None
+
+    @property
+    def of_radiograph(self) -> bool:
+        """True when the source is a projection, whose findings are in pixels."""
+        source = self.sources[0]
+        return names_radiograph(str(source.SOPClassUID), str(source.get("Modality") or ""))
 
     def object_uid(self, kind: str, *parts: str) -> str:
         """The SOP Instance UID of an object of this form; equal whenever it is made again."""

@@ -17,16 +17,8 @@ from service.core.geometry import ORIENTATION_TOLERANCE
 from service.core.identity import derived_uid
 
 _IDENTITY = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
-_REFERENCE = (
-    *_IDENTITY,
-    "FrameOfReferenceUID",
-    "Modality",
-    "Rows",
-    "Columns",
-    "ImagePositionPatient",
-    "ImageOrientationPatient",
-    "PixelSpacing",
-)
+_IMAGE = (*_IDENTITY, "Modality", "Rows", "Columns")
+_REFERENCE = (*_IMAGE, "FrameOfReferenceUID", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
 _FRAME_NUMBER = "ReferencedFrameNumber"  # of a source that is a frame of a multi-frame instance
 REQUIRED_BUT_MAY_BE_EMPTY = (  # of Patient and General Study: Type 2
     "PatientName",
@@ -43,12 +35,11 @@ _COMPRESSION = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyIma
 
 
 def lean(sources: Sequence[Dataset], findings: Findings) -> list[Dataset]:
-    """Copies of the sources, one for each plane that the findings are drawn on and in that order.
+    """Copies of the sources: of a radiograph, or one for each plane that the findings are drawn on and in that order.
 
     Raises Broken when sources and findings cannot belong together.
     """
-    _require_fit(sources, findings)
-    copies = [_lean(source, sources[0], findings.grid.plane_distance_mm) for source in sources]
+    copies = _lean_planes(sources, findings) if findings.layers else [_lean_radiograph(sources)]
     for copy, source in zip(copies, sources, strict=True):
         _stand_in(copy, source)
     _tell_of_lossy_compression(copies[0], sources)
@@ -70,16 +61,7 @@ def lean_first(sources: Sequence[Dataset], findings: Findings) -> Dataset:
 def instances(sources: Sequence[Dataset]) -> list[Dataset]:
     """What a document needs of the instances that it refers to: one copy for each, without geometry."""
     by_uid = {str(source.SOPInstanceUID): source for source in sources}
-    return [_referable(source) for source in by_uid.values()]
-
-
-def _referable(source: Dataset) -> Dataset:
-    copy = Dataset()
-    for keyword in _IDENTITY:
-        setattr(copy, keyword, source[keyword].value)
-    for keyword in REQUIRED_BUT_MAY_BE_EMPTY:
-        setattr(copy, keyword, "")
-    return copy
+    return [_bare(source, _IDENTITY) for source in by_uid.values()]
 
 
 def reference(item: Dataset, keyword: str = "SOPInstanceUID") -> FrameReference:
@@ -147,6 +129,29 @@ def _size(source: Dataset) -> tuple[int, int]:
     return int(source.get("Rows") or 0), int(source.get("Columns") or 0)
 
 
+def _lean_planes(sources: Sequence[Dataset], findings: Findings) -> list[Dataset]:
+    _require_fit(sources, findings)
+    return [_lean(source, sources[0], findings.grid.plane_distance_mm) for source in sources]
+
+
+def _lean_radiograph(sources: Sequence[Dataset]) -> Dataset:
+    """Without a place: a projection has a direction of its rows and columns at most (PS3.3 C.7.6.1.1.1)."""
+    if len(sources) != 1:
+        raise Broken(
+            f"{len(sources)} source images are not one radiograph, and findings without a label map are of one"
+        )
+    _require(sources[0], _IMAGE)
+    copy = _bare(sources[0], _IMAGE)
+    copy.PatientOrientation = sources[0].get("PatientOrientation") or ""
+    return copy
+
+
+def _require(source: Dataset, keywords: Sequence[str]) -> None:
+    missing = [keyword for keyword in keywords if not source.get(keyword)]
+    if missing:
+        raise Broken(f"image {source.get('SOPInstanceUID')} has no {', '.join(missing)}")
+
+
 def _require_fit(sources: Sequence[Dataset], findings: Findings) -> None:
     planes = (len(findings.places) or findings.grid.shape[0], *findings.grid.shape[1:])
     if not sources or (len(sources), *_size(sources[0])) != planes:
@@ -156,23 +161,28 @@ def _require_fit(sources: Sequence[Dataset], findings: Findings) -> None:
 
 
 def _require_alike(source: Dataset, first: Dataset) -> None:
-    missing = [keyword for keyword in _REFERENCE if not source.get(keyword)]
-    if missing:
-        raise Broken(f"image {source.get('SOPInstanceUID')} has no {', '.join(missing)}")
+    _require(source, _REFERENCE)
     tilt = np.abs(np.subtract(source.ImageOrientationPatient, first.ImageOrientationPatient, dtype=np.float64)).max()
     if tilt > ORIENTATION_TOLERANCE:
         raise Broken(f"image {source.SOPInstanceUID} is not parallel to {first.SOPInstanceUID}")
 
 
 def _lean(source: Dataset, first: Dataset, spacing_mm: float) -> Dataset:
-    copy = Dataset()
-    for keyword in _REFERENCE:
-        setattr(copy, keyword, source[keyword].value)  # an element that is shared would change the source too
-    for keyword in (*REQUIRED_BUT_MAY_BE_EMPTY, "PositionReferenceIndicator"):
-        setattr(copy, keyword, "")
+    copy = _bare(source, _REFERENCE)
     copy.ImageOrientationPatient = first.ImageOrientationPatient
+    copy.PositionReferenceIndicator = ""
     copy.SliceThickness = source.get("SliceThickness") or round(spacing_mm, 6)
     copy.SpacingBetweenSlices = round(spacing_mm, 6)
+    return copy
+
+
+def _bare(source: Dataset, keywords: Sequence[str]) -> Dataset:
+    """What these keywords say, and nothing of the patient."""
+    copy = Dataset()
+    for keyword in keywords:
+        setattr(copy, keyword, source[keyword].value)  # an element that is shared would change the source too
+    for keyword in REQUIRED_BUT_MAY_BE_EMPTY:
+        setattr(copy, keyword, "")
     return copy
 
 

@@ -1,4 +1,4 @@
-"""Phantoms as images: a Volume as the CT or MR series that a scanner would have sent, marked as nobody's."""
+"""Phantoms as images: a Volume as the CT or MR series, a projection as the radiograph that would have been sent."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,7 +6,12 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
-from pydicom.uid import CTImageStorage, MRImageStorage
+from pydicom.uid import (
+    ComputedRadiographyImageStorage,
+    CTImageStorage,
+    DigitalXRayImageStorageForPresentation,
+    MRImageStorage,
+)
 from pydicom.valuerep import format_number_as_ds
 
 from models.volume import Volume
@@ -15,7 +20,7 @@ from service.core.phantoms import PATIENT_ID_PREFIX, is_phantom
 from service.derived.encoding import file_meta
 
 CT_INTERCEPT = -1024.0
-MR_MAXIMUM = 4095.0
+MAXIMUM = 4095.0  # of 12 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +59,65 @@ def ct_series(volume: Volume, subject: Subject | None = None) -> list[Dataset]:
 def mr_series(volume: Volume, subject: Subject | None = None) -> list[Dataset]:
     """MR Image Storage (PS3.3 A.4), one instance for each slice; intensities are spread over 12 bits."""
     low, high = float(volume.values.min()), float(volume.values.max())
-    stored = np.rint((volume.values - low) * (MR_MAXIMUM / max(high - low, 1e-6))).astype("<u2")
+    stored = np.rint((volume.values - low) * (MAXIMUM / max(high - low, 1e-6))).astype("<u2")
     series = _series(volume, stored, subject or Subject(), MRImageStorage)
     for image in series:
         image.ScanningSequence, image.SequenceVariant, image.ScanOptions = "GR", "NONE", ""
         image.MRAcquisitionType = "3D"
         image.RepetitionTime, image.EchoTime, image.EchoTrainLength = "2000", "3", 1
-        image.WindowCenter, image.WindowWidth = MR_MAXIMUM / 2, MR_MAXIMUM
+        image.WindowCenter, image.WindowWidth = MAXIMUM / 2, MAXIMUM
     return series
+
+
+def dx_image(values: NDArray[np.float32], pixel_mm: float, subject: Subject | None = None) -> Dataset:
+    """A frontal chest as DX image for presentation (PS3.3 A.26); values are (row, column), bright is dense."""
+    image = _radiograph(values, subject or Subject(), DigitalXRayImageStorageForPresentation)
+    image.PresentationIntentType = "FOR PRESENTATION"
+    image.ImageType = ["DERIVED", "PRIMARY"]
+    image.PixelIntensityRelationship, image.PixelIntensityRelationshipSign = "LOG", -1
+    image.RescaleIntercept, image.RescaleSlope, image.RescaleType = 0, 1, "US"
+    image.PresentationLUTShape = "IDENTITY"
+    image.LossyImageCompression, image.ImageLaterality = "00", "U"
+    image.DetectorType, image.PositionerType, image.AcquisitionContextSequence = "DIRECT", "", []
+    image.ImagerPixelSpacing = [pixel_mm, pixel_mm]
+    image.AnatomicRegionSequence = [_code("51185008", "SCT", "Chest")]
+    image.ViewCodeSequence = [_code("399348003", "SCT", "antero-posterior")]
+    image.ViewCodeSequence[0].ViewModifierCodeSequence = []
+    image.PatientOrientation = ["L", "F"]
+    image.file_meta = file_meta(image)
+    return image
+
+
+def cr_image(values: NDArray[np.float32], pixel_mm: float, subject: Subject | None = None) -> Dataset:
+    """A frontal chest as CR image (PS3.3 A.2); values are (row, column), bright is dense."""
+    image = _radiograph(values, subject or Subject(), ComputedRadiographyImageStorage)
+    image.ImageType = ["DERIVED", "PRIMARY"]
+    image.ViewPosition, image.PatientOrientation = "AP", ["L", "F"]
+    image.PixelSpacing = image.ImagerPixelSpacing = [pixel_mm, pixel_mm]
+    image.file_meta = file_meta(image)
+    return image
+
+
+def _radiograph(values: NDArray[np.float32], subject: Subject, sop_class_uid: str) -> Dataset:
+    low, high = float(values.min()), float(values.max())
+    image = Dataset()
+    image.SOPClassUID = sop_class_uid
+    image.Modality = "DX" if sop_class_uid == DigitalXRayImageStorageForPresentation else "CR"
+    image.SOPInstanceUID = subject.uid(image.Modality, "instance", "0")
+    image.InstanceNumber = 1
+    _add_subject(image, subject)
+    for keyword in ("FrameOfReferenceUID", "PositionReferenceIndicator", "PatientPosition"):
+        delattr(image, keyword)
+    image.BodyPartExamined = "CHEST"
+    _add_pixels(image, np.rint((values - low) * (MAXIMUM / max(high - low, 1e-6))).astype("<u2"))
+    image.WindowCenter, image.WindowWidth = MAXIMUM / 2, MAXIMUM
+    return image
+
+
+def _code(value: str, scheme: str, meaning: str) -> Dataset:
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, scheme, meaning
+    return item
 
 
 def _series(volume: Volume, stored: NDArray[np.uint16], subject: Subject, sop_class_uid: str) -> list[Dataset]:

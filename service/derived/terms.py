@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from highdicom.sr import CodedConcept
 from pydicom.sr.codedict import codes
 
-from models.findings import Findings, Region
-from models.manifest import Code
+from models.findings import Algorithm, Findings, Region
+from models.manifest import Code, Term
 from service.derived.origin import Origin
 
 ARTIFICIAL_INTELLIGENCE = codes.cid7162.ArtificialIntelligence
@@ -34,6 +34,21 @@ def structures(findings: Findings, origin: Origin) -> list[Structure]:
         )
         for region in findings.regions
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Tracking:
+    """The name and the UID under which one finding is found again in every object of a job."""
+
+    identifier: str
+    uid: str
+
+
+def tracking(algorithm: Algorithm, origin: Origin, kind: str, number: int, term: Term | None = None) -> Tracking:
+    """The names of the finding `number` (1, 2, 3, ...) of a kind: no two of a job are equal, however long the term."""
+    which = f", {kind} {number}" if term else f" {kind}"
+    name = f"{algorithm.name} {term.name}" if term else algorithm.name
+    return Tracking(name[: 64 - len(which)] + which, origin.uid("finding", kind, str(number)))
 
 
 def concept(code: Code) -> CodedConcept:

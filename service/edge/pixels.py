@@ -12,13 +12,15 @@ from pydicom.filereader import read_file_meta_info
 
 from models.uneven import evened
 from models.volume import Grid, Radiograph, Volume
-from service.core.entities import FrameReference, ImageScale
+from service.core.entities import FrameReference, ImageScale, StackRecord, whole
 from service.core.errors import Unsuitable
+from service.core.radiographs import scale_of
 from service.core.transfer_syntaxes import PLUGINS, PLUGINS_THAT_CRASH, RLE_LOSSLESS
 from service.edge.decoding import Wanted, read_into, read_planes, read_shown, translated
+from service.edge.part10 import read_instance
 from service.edge.sharing import Task, read_together
 
-__all__ = ["read_planes", "read_radiograph", "read_volume"]
+__all__ = ["read_image", "read_planes", "read_radiograph", "read_volume"]
 
 Shape = tuple[int, int, int]
 
@@ -26,6 +28,15 @@ MOST_BYTES_PER_VOLUME = 16 * 1024**3
 _READERS = 2  # reading a file lets go of the interpreter
 _MOST_PROCESSES = 4
 _WORTH_A_PROCESS = 64 * 512 * 512  # pixels that take longer to decode than a process takes to start
+
+
+def read_image(frames: Sequence[tuple[Path, FrameReference]], stack: StackRecord) -> Volume | Radiograph:
+    """What a stack shows; of a radiograph, the scale is read again from its header. Raises as `read_volume`."""
+    if stack.grid is not None:
+        return read_volume(frames, stack.grid, stack.places)
+    ((path, frame),) = frames
+    (shown,) = (each for each in whole(read_instance(path)) if each.reference == frame)
+    return read_radiograph(path, scale_of(shown), frame)
 
 
 def read_volume(frames: Sequence[tuple[Path, FrameReference]], grid: Grid, places: Sequence[float] = ()) -> Volume:

@@ -1,16 +1,21 @@
 """Stored values as the modality means them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pydicom import Dataset
 
-from service.core.entities import FrameReference, ImageScale, PixelSpacing
+from models.volume import Radiograph, Volume
+from service.assemble import record_of
+from service.core.entities import FrameReference, ImageScale, PixelSpacing, Projection, Stack
 from service.core.errors import Broken, Unsuitable
+from service.core.stacking import split
 from service.derived.encoding import encode
-from service.edge.pixels import read_planes, read_radiograph, read_volume
+from service.edge.part10 import read_instance
+from service.edge.pixels import read_image, read_planes, read_radiograph, read_volume
 from service.edge.spool import Spool
 from tests import factories
 from tests.arriving import receive
@@ -259,3 +264,28 @@ def test_a_grid_that_no_memory_holds_is_refused_before_any_is_taken(tmp_path: Pa
     grid = factories.grid(shape=(2000, 65535, 65535))
     with pytest.raises(Unsuitable, match="2000 slices of 65535 x 65535 pixels"):
         read_volume([(tmp_path / "absent.dcm", FrameReference("1"))], grid)
+
+
+def image_of(images: Sequence[Dataset], folder: Path) -> Radiograph | Volume:
+    """What the record of a stack of these images shows."""
+    paths = {str(each.SOPInstanceUID): folder / f"{number}.dcm" for number, each in enumerate(images)}
+    for each in images:
+        paths[str(each.SOPInstanceUID)].write_bytes(encode(each))
+    (part,) = split([read_instance(path) for path in paths.values()])
+    assert isinstance(part, (Projection, Stack))
+    stack = record_of(part, datetime(2026, 1, 1, tzinfo=UTC))
+    return read_image([(paths[frame.sop_instance_uid], frame) for frame in stack.frames], stack)
+
+
+def test_the_record_of_a_radiograph_is_shown_with_the_scale_of_its_header(tmp_path: Path) -> None:
+    sent = factories.dx_image()
+    shown = image_of([sent], tmp_path)
+    assert isinstance(shown, Radiograph)
+    assert (shown.spacing_mm, shown.calibrated) == ((0.2, 0.2), False)
+    assert np.corrcoef(shown.values.ravel(), factories.chest().ravel())[0, 1] > 0.9999
+
+
+def test_the_record_of_a_volume_is_shown_on_its_grid(tmp_path: Path) -> None:
+    shown = image_of(factories.ct_series(GRID), tmp_path)
+    assert isinstance(shown, Volume)
+    assert shown.grid.matches(GRID)
