@@ -12,7 +12,7 @@ help:            ## what can be made
 demo: $(STAMP)   ## send a synthetic CT through a whole node and show what comes back
 	@$(BIN)/isocenter demo
 
-test: $(STAMP)   ## all checks and tests; installs Orthanc, DCMTK and dicom3tools when it may
+test: $(STAMP)   ## all checks and tests; installs Orthanc, DCMTK, dicom3tools and poppler when it may
 	@sh tests/tools.sh
 	@$(MAKE) --no-print-directory check
 	$(BIN)/python -m pytest -n 3 --dist loadfile
@@ -40,7 +40,7 @@ fuzz: $(STAMP)   ## two minutes of hostile sessions against a receiver
 serve: $(STAMP)  ## run the node with the configuration in CONFIG
 	$(BIN)/isocenter serve --config $(CONFIG)
 
-tools:           ## install Orthanc, DCMTK, dicom3tools and strace (root on Debian or Ubuntu)
+tools:           ## install Orthanc, DCMTK, dicom3tools, poppler and strace (root on Debian or Ubuntu)
 	@sh tests/tools.sh
 
 install: $(STAMP) ## the virtual environment

@@ -125,6 +125,19 @@ def export(path: Path, folder: Path) -> None:
     _become("survey_command", "export", str(path), str(folder))
 
 
+@application.command()
+def render(
+    job: str,
+    config: ConfigOption = DEFAULT_CONFIG,
+    output: Annotated[Path, typer.Option(help="Where the pictures go.")] = Path("pictures"),
+    form: Annotated[str, typer.Option("--format", help="png or jpeg.")] = "png",
+    all_slices: Annotated[bool, typer.Option(help="Also every source image that carries a region.")] = False,
+) -> None:
+    """Write pictures of what a finished JOB found: those that a PACS gets as secondary captures."""
+    every = ["--all-slices"] if all_slices else []
+    _become("render", job, str(config), str(output), "--form", form, *every)
+
+
 @application.command(name="echo")
 def echo_command(host: str, port: int, called: str, calling: str = "ISOCENTER") -> None:
     """C-ECHO to CALLED at HOST and PORT."""

@@ -7,6 +7,7 @@ command -v strace >/dev/null 2>&1 || missing="$missing strace"
 command -v dciodvfy >/dev/null 2>&1 || missing="$missing dicom3tools"
 command -v java >/dev/null 2>&1 || missing="$missing default-jre-headless"
 [ -f /usr/share/java/pixelmed.jar ] || missing="$missing libpixelmed-java"
+command -v pdftotext >/dev/null 2>&1 || missing="$missing poppler-utils"
 [ -z "$missing" ] && exit 0
 
 as_root=""

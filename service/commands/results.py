@@ -17,13 +17,12 @@ from models.manifest import Label
 from models.phantom import Phantom
 from models.uneven import spread
 from service.commands.archive import Archive
+from service.commands.render import render
 from service.core.entities import FrameReference
 from service.core.jobs import State
 from service.derived.frames import frames
-from service.derived.picture import Window, png, sheet, window_of
 from service.edge.ledger import Ledger, opened
-from service.edge.pixels import read_volume
-from service.edge.records import read_findings, read_stack, stack_frames
+from service.edge.records import read_findings, read_stack
 from service.edge.spool import Spool
 from service.edge.tables import jobs, series, stacks
 from service.settings import Settings
@@ -31,7 +30,6 @@ from service.settings import Settings
 Mask = NDArray[np.bool_]  # (slice, row, column)
 Labels = NDArray[np.uint8]
 Drawn = dict[Label, Mask]
-_WINDOW = {"CT": Window(-160.0, 240.0)}
 
 
 def show(console: Console, settings: Settings, archive: Archive, truth: Phantom | None, output: Path) -> bool:
@@ -46,9 +44,8 @@ def show(console: Console, settings: Settings, archive: Archive, truth: Phantom 
             seconds = ", ".join(f"{stage} {value:.1f} s" for stage, value in stages)
             console.print(f"job {row['job_id'][:12]}, {row['model']} {row['version']}: {seconds}")
             console.print(volume_table(findings, _returned(archive, findings, spool, row), truth))
-            picture = output / f"{row['model']}_{row['job_id'][:8]}.png"
-            picture.write_bytes(_picture(spool, row["stack_id"], findings))
-            console.print(f"overlay: {picture}")
+            for picture in render(spool.root, ledger.job(row["job_id"]), output):
+                console.print(f"overlay: {picture}")
     console.print(f"log: {output / 'node' / 'node.log'}")
     return bool(done)
 
@@ -132,9 +129,3 @@ def draw(
 def _dice(found: Mask, truth: Mask) -> float:
     both, total = np.count_nonzero(found & truth), np.count_nonzero(found) + np.count_nonzero(truth)
     return 2 * both / total if total else 1.0
-
-
-def _picture(spool: Spool, stack_id: str, findings: Findings) -> bytes:
-    stack = read_stack(spool, stack_id)
-    volume = read_volume(stack_frames(spool, stack), findings.grid, findings.places)
-    return png(sheet(volume, findings, _WINDOW.get(stack.modality, window_of(volume))))

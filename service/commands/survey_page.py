@@ -10,7 +10,8 @@ from PIL import Image
 
 from models.volume import Radiograph, Volume
 from service.commands.survey import Found, Values
-from service.derived.picture import overlay, window_of
+from service.derived.picture import overlay
+from service.derived.windows import grey, spread_window, window_of
 
 _HEIGHT = 240  # pixels of the highest preview of a stack
 _STYLE = """
@@ -83,9 +84,8 @@ def _previews(volume: Volume | Radiograph) -> str:
 
 
 def _projection(radiograph: Radiograph) -> Image.Image:
-    low, high = np.percentile(radiograph.values, (0.5, 99.5))
-    shade = np.clip((radiograph.values - low) / max(float(high - low), 1e-6), 0.0, 1.0) * 255.0
-    return Image.fromarray(np.rint(shade).astype(np.uint8))
+    window = spread_window(radiograph.values, (0.5, 99.5))
+    return Image.fromarray(np.rint(grey(radiograph.values, window)).astype(np.uint8))
 
 
 def _picture(plane: str, image: Image.Image, scale: float) -> str:

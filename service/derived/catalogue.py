@@ -9,11 +9,19 @@ from models.findings import Findings
 from service.core.errors import Unproven
 from service.core.profiles import Kind
 from service.derived import (
+    capture,
+    capture_proof,
     contours,
     contours_proof,
+    document,
+    document_proof,
     heat_map,
     heat_map_proof,
+    key_images,
+    key_images_proof,
     measurement_report,
+    presentation,
+    presentation_proof,
     radiograph_report,
     radiograph_report_proof,
     report_proof,
@@ -26,6 +34,8 @@ from service.derived.checks import prove_character_set
 from service.derived.encoding import decode, encode
 from service.derived.finish import in_character_set
 from service.derived.material import Made, Material
+from service.derived.presentation import on_radiograph
+from service.derived.wording import is_anything, marks
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +51,11 @@ class Entry:
 def _always(findings: Findings) -> bool:
     del findings
     return True
+
+
+def _is_drawn(findings: Findings) -> bool:
+    """True when something has an outline on an image: regions, and marks on a radiograph."""
+    return bool(findings.found) or any(map(on_radiograph, marks(findings)))
 
 
 def _has_regions(findings: Findings) -> bool:
@@ -68,6 +83,10 @@ CATALOGUE: Mapping[Kind, Entry] = {
     Kind.SURFACE: Entry(_has_regions, surface.build, surface_proof.prove),
     Kind.HEAT_MAP: Entry(_has_heat_maps, heat_map.build, heat_map_proof.prove),
     Kind.REPORT: Entry(_always, _build_report, _prove_report),
+    Kind.CAPTURE: Entry(_always, capture.build, capture_proof.prove, shows_image=True),
+    Kind.PRESENTATION: Entry(_is_drawn, presentation.build, presentation_proof.prove),
+    Kind.DOCUMENT: Entry(_always, document.build, document_proof.prove, shows_image=True),
+    Kind.KEY_IMAGES: Entry(is_anything, key_images.build, key_images_proof.prove),
 }
 
 

@@ -23,6 +23,10 @@ SERIES_NUMBERS = {
     "SR": 9002,
     "SR not analysed": 9003,
     "OT not analysed": 9004,
+    "OT": 9011,
+    "PR": 9012,
+    "DOC": 9013,
+    "KO": 9014,
     "RTSTRUCT": 9021,
     "M3D": 9022,
 }  # far above those of scanners: results sort behind the images

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.uid import BasicTextSRStorage, SecondaryCaptureImageStorage
 
-from service.core.identity import derived_uid
 from service.core.jobs import Job
 from service.core.refusals import Notice
+from service.derived.content_items import Code, coded, device_observer, item
 from service.derived.finish import MANUFACTURER, SERIES_NUMBERS, finish
 from service.derived.origin import Origin
 from service.derived.page import page
@@ -19,14 +19,8 @@ from service.derived.sources import REQUIRED_BUT_MAY_BE_EMPTY
 TITLE = "NOT ANALYSED"
 _SCHEME = "99ISOCENTER"  # of codes that no scheme has: what the headings of a notice mean
 _TITLE = ("NOT_ANALYSED", _SCHEME, TITLE)
-_OBSERVER_TYPE = ("121005", "DCM", "Observer Type")
-_DEVICE = ("121007", "DCM", "Device")
-_DEVICE_UID = ("121012", "DCM", "Device Observer UID")
-_DEVICE_NAME = ("121013", "DCM", "Device Observer Name")
 _SERIES_UID = ("112002", "DCM", "Series Instance UID")
 _SOURCE = ("121324", "DCM", "Source image")
-
-Code = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +61,12 @@ def build_report(sources: Sequence[Dataset], said: Sequence[Line], notice: Notic
     report.PerformedProcedureCodeSequence = []
     report.CurrentRequestedProcedureEvidenceSequence = [_evidence(sources[0])]
     report.ValueType, report.ContinuityOfContent = "CONTAINER", "SEPARATE"
-    report.ConceptNameCodeSequence, report.CodingSchemeIdentificationSequence = [_coded(_TITLE)], [_scheme()]
+    report.ConceptNameCodeSequence, report.CodingSchemeIdentificationSequence = [coded(_TITLE)], [_scheme()]
     report.ContentSequence = [
-        *_observer(origin),
-        *(_item("CONTAINS", "TEXT", _heading(line), TextValue=line.text) for line in said),
-        _item("CONTAINS", "UIDREF", _SERIES_UID, UID=sources[0].SeriesInstanceUID),
-        _item("CONTAINS", "IMAGE", _SOURCE, ReferencedSOPSequence=[_reference(sources[0])]),
+        *device_observer(origin),
+        *(item("CONTAINS", "TEXT", _heading(line), TextValue=line.text) for line in said),
+        item("CONTAINS", "UIDREF", _SERIES_UID, UID=sources[0].SeriesInstanceUID),
+        item("CONTAINS", "IMAGE", _SOURCE, ReferencedSOPSequence=[_reference(sources[0])]),
     ]
     return finish(report, sources[0], None, origin)
 
@@ -112,16 +106,6 @@ def _begin(sop_class_uid: str, modality: str, notice: Notice, origin: Origin) ->
     return begun
 
 
-def _observer(origin: Origin) -> list[Dataset]:
-    """The node as the device that states this (TID 1004)."""
-    software = derived_uid("software", MANUFACTURER, origin.software_version)
-    return [
-        _item("HAS OBS CONTEXT", "CODE", _OBSERVER_TYPE, ConceptCodeSequence=[_coded(_DEVICE)]),
-        _item("HAS OBS CONTEXT", "UIDREF", _DEVICE_UID, UID=software),
-        _item("HAS OBS CONTEXT", "TEXT", _DEVICE_NAME, TextValue=MANUFACTURER),
-    ]
-
-
 def _evidence(source: Dataset) -> Dataset:
     series, study = Dataset(), Dataset()
     series.SeriesInstanceUID, series.ReferencedSOPSequence = source.SeriesInstanceUID, [_reference(source)]
@@ -135,14 +119,6 @@ def _reference(source: Dataset) -> Dataset:
     return item
 
 
-def _item(relationship: str, value_type: str, name: Code, **values: object) -> Dataset:
-    item = Dataset()
-    item.RelationshipType, item.ValueType, item.ConceptNameCodeSequence = relationship, value_type, [_coded(name)]
-    for keyword, value in values.items():
-        setattr(item, keyword, value)
-    return item
-
-
 def _scheme() -> Dataset:
     item = Dataset()
     item.CodingSchemeDesignator, item.CodingSchemeName = _SCHEME, "Headings of notices"
@@ -152,9 +128,3 @@ def _scheme() -> Dataset:
 
 def _heading(line: Line) -> Code:
     return (line.heading.upper().replace(" ", "_"), _SCHEME, line.heading)
-
-
-def _coded(code: Code) -> Dataset:
-    item = Dataset()
-    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code
-    return item

@@ -27,30 +27,30 @@ def page(title: str, entries: Sequence[tuple[str, str]]) -> Image.Image:
     return sheet
 
 
-def wrap(text: str, width: int) -> list[str]:
+def wrap(text: str, width: int, size: int = _TEXT_SIZE) -> list[str]:
     """The text in rows of at most `width` pixels; a word that is wider by itself is broken."""
     rows = [""]
     for word in text.split():
-        for piece in _pieces(word, width):
+        for piece in _pieces(word, width, size):
             longer = f"{rows[-1]} {piece}".strip()
-            if _fits(longer, width):
+            if _fits(longer, width, size):
                 rows[-1] = longer
             else:
                 rows.append(piece)
     return rows
 
 
-def _pieces(word: str, width: int) -> list[str]:
+def _pieces(word: str, width: int, size: int) -> list[str]:
     pieces = [""]
     for letter in word:
-        if not _fits(pieces[-1] + letter, width):
+        if not _fits(pieces[-1] + letter, width, size):
             pieces.append("")
         pieces[-1] += letter
     return pieces
 
 
-def _fits(text: str, width: int) -> bool:
-    return ImageFont.load_default(_TEXT_SIZE).getlength(text) <= width
+def _fits(text: str, width: int, size: int) -> bool:
+    return ImageFont.load_default(size).getlength(text) <= width
 
 
 def _write(pen: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int, shade: int) -> None:

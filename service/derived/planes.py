@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from models.volume import Grid, Vector
 
+_DIRECTIONS = (("L", "R"), ("P", "A"), ("S", "I"))  # of each LPS axis: where it grows to, and where it comes from
+
 
 class Plane(StrEnum):
     """A plane of the patient."""
@@ -30,6 +32,16 @@ class View:
     top_letter: str
     bottom_letter: str
 
+    @property
+    def across(self) -> int:
+        """The LPS axis that the plane is cut through at one place."""
+        return 3 - self.right - self.down
+
+    def place(self, through_mm: Vector) -> str:
+        """Where the plane through a point lies, in the words of a viewer: "S 45.0 mm"."""
+        at_mm = round(float(through_mm[self.across]), 1)
+        return f"{_DIRECTIONS[self.across][at_mm < 0]} {abs(at_mm):.1f} mm"
+
 
 VIEWS = {
     Plane.AXIAL: View(0, 1, 1, "R", "L", "A", "P"),
@@ -42,7 +54,8 @@ VIEWS = {
 class Cut:
     """The pixels of one picture (row, column) as points of a grid: eight neighbours each, and their weights.
 
-    `neighbours` is (8, n, 3), `weights` is (8, n), `inside` is (n,), with n = rows * columns.
+    `neighbours` are places in the flattened grid, (8, n), `weights` is (8, n), `inside` is (n,), with
+    n = rows * columns.
     """
 
     shape: tuple[int, int]
@@ -50,14 +63,14 @@ class Cut:
     weights: NDArray[np.float64]
     inside: NDArray[np.bool_]
 
-    def sample(self, array: NDArray[np.generic]) -> NDArray[np.float64]:
+    def sample(self, array: NDArray[np.float32]) -> NDArray[np.float64]:
         """Trilinear values of a (slice, row, column) array as a (row, column) picture; nan outside of the grid."""
-        values = (self.weights * array[tuple(np.moveaxis(self.neighbours, 2, 0))]).sum(axis=0)
+        values = (self.weights * array.reshape(-1)[self.neighbours]).sum(axis=0)
         return np.where(self.inside, values, np.nan).reshape(self.shape)
 
     def covered(self, labels: NDArray[np.uint8], label: int) -> NDArray[np.bool_]:
         """Pixels more than half of whose weight lies on `label`, (slice, row, column) -> (row, column)."""
-        share = (self.weights * (labels[tuple(np.moveaxis(self.neighbours, 2, 0))] == label)).sum(axis=0)
+        share = (self.weights * (labels.reshape(-1)[self.neighbours] == label)).sum(axis=0)
         return np.asarray((share > 0.5) & self.inside).reshape(self.shape)
 
 
@@ -90,10 +103,14 @@ def cut(grid: Grid, points_mm: NDArray[np.float64]) -> Cut:
     corners = list(product((0, 1), repeat=3))
     return Cut(
         shape=(points_mm.shape[0], points_mm.shape[1]),
-        neighbours=np.stack([np.minimum(base + corner, last) for corner in corners]),
+        neighbours=np.stack([_flat(np.minimum(base + corner, last), grid.shape) for corner in corners]),
         weights=np.stack([np.where(corner, fraction, 1.0 - fraction).prod(axis=1) for corner in corners]),
         inside=np.asarray(((indices >= -0.5) & (indices <= last + 0.5)).all(axis=1)),
     )
+
+
+def _flat(indices: NDArray[np.intp], shape: tuple[int, int, int]) -> NDArray[np.intp]:
+    return np.asarray(np.ravel_multi_index(tuple(indices.T), shape))
 
 
 def _ticks(low: float, high: float, step: float) -> Vector:

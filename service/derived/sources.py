@@ -42,7 +42,7 @@ def lean(sources: Sequence[Dataset], findings: Findings) -> list[Dataset]:
     copies = _lean_planes(sources, findings) if findings.layers else [_lean_radiograph(sources)]
     for copy, source in zip(copies, sources, strict=True):
         _stand_in(copy, source)
-    _tell_of_lossy_compression(copies[0], sources)
+    tell_of_lossy_compression(copies[0], sources)
     return copies
 
 
@@ -54,7 +54,7 @@ def lean_first(sources: Sequence[Dataset], findings: Findings) -> Dataset:
     _require_fit(sources, findings)
     copy = _lean(sources[0], sources[0], findings.grid.plane_distance_mm)
     _stand_in(copy, sources[0])
-    _tell_of_lossy_compression(copy, sources)
+    tell_of_lossy_compression(copy, sources)
     return copy
 
 
@@ -186,7 +186,8 @@ def _bare(source: Dataset, keywords: Sequence[str]) -> Dataset:
     return copy
 
 
-def _tell_of_lossy_compression(copy: Dataset, sources: Sequence[Dataset]) -> None:
+def tell_of_lossy_compression(copy: Dataset, sources: Sequence[Dataset]) -> None:
+    """Say of a derived image what was lost in one of its sources: it is lost for good (PS3.3 C.7.6.1.1.5)."""
     lossy = next((source for source in sources if source.get("LossyImageCompression") == "01"), None)
     if lossy is not None:
         for keyword in _COMPRESSION:

@@ -19,7 +19,7 @@ from service.core.stacking import split
 from service.derived.encoding import encode
 from service.derived.statements import groups
 from service.edge.part10 import read_instance
-from service.edge.records import keep_findings, keep_stack, read_plan
+from service.edge.records import keep_findings, keep_part, read_plan
 from service.edge.spool import InstanceName, Spool
 from service.edge.storage_scu import Remote, store
 from service.report import Desk, report
@@ -61,7 +61,7 @@ def case(request: pytest.FixtureRequest, tmp_path: Path, real_images: Callable[[
     path = spool.incoming(InstanceName(str(image.SeriesInstanceUID), str(image.SOPInstanceUID)))
     (part,) = split([read_instance(path)])
     assert isinstance(part, Projection)
-    keep_stack(spool, record_of(part, NOW))
+    keep_part(spool, record_of(part, NOW))
     job = _job(part)
     keep_findings(spool, job.job_id, factories.radiograph_findings(image))
     report(Desk(spool.root, FORMS, "0.1.0"), job)

@@ -1,17 +1,16 @@
 """Pictures of findings."""
 
-from io import BytesIO
-
 import numpy as np
 import pytest
-from PIL import Image
 
+from models.findings import Box, Findings
 from models.volume import Grid, Volume
 from service.derived import picture
 from service.derived.planes import VIEWS, Plane, cut, points
+from service.derived.windows import Window
 from tests import factories
 
-WINDOW = picture.Window(0.0, 100.0)
+WINDOW = Window(0.0, 100.0)
 
 
 def _corner_lit(grid: Grid) -> Volume:
@@ -62,26 +61,28 @@ def test_structures_are_drawn_in_their_colours_where_they_lie() -> None:
     assert 0 < axial[240, 240, 0] < factories.LABELS[0].color_rgb[0]
 
 
-@pytest.mark.parametrize("orientation", factories.ORIENTATIONS)
-def test_a_sheet_is_a_png_that_opens_again(orientation: str) -> None:
-    grid = factories.grid(orientation)
+def test_a_bent_structure_is_looked_at_inside_of_it() -> None:
+    grid = factories.grid(shape=(5, 30, 30))
+    array = np.zeros(grid.shape, dtype=np.uint8)
+    array[2, 5:25, 5:25] = 1
+    array[2, 8:25, 8:25] = 0
 
-    page = picture.sheet(factories.volume(grid), factories.findings(grid))
+    at_mm = picture.focus(grid, factories.findings(grid, array))
 
-    with Image.open(BytesIO(picture.png(page))) as opened:
-        assert opened.size == page.size
-        assert opened.mode == "RGB"
-
-
-def test_a_sheet_without_findings_shows_the_middle_of_the_volume() -> None:
-    nothing = factories.findings(array=np.zeros(factories.grid().shape, dtype=np.uint8))
-
-    assert picture.sheet(factories.volume(), nothing).width >= 760
+    index = np.rint(grid.to_index(at_mm[None])[0]).astype(int)
+    assert array[tuple(index)] == 1
 
 
-def test_a_constant_image_has_a_window() -> None:
-    flat = Volume(factories.grid(), np.zeros(factories.grid().shape, dtype=np.float32))
+def test_a_box_is_drawn_on_the_planes_that_it_meets_and_on_no_other() -> None:
+    grid = factories.grid(shape=(20, 40, 40), spacing_mm=(1.0, 1.0, 1.0), origin_mm=(0.0, 0.0, 0.0))
+    black = Volume(grid, np.zeros(grid.shape, dtype=np.float32))
+    box = Box(factories.LABELS[0], (5.0, 10.0, 4.0), (15.0, 30.0, 8.0), 0.9)
+    marked = Findings(factories.ALGORITHM, boxes=(box,))
 
-    window = picture.window_of(flat)
+    inside = picture.section(black, marked, WINDOW, Plane.AXIAL, np.array([10.0, 20.0, 6.0]), 0.1).rgb
+    above = picture.section(black, marked, WINDOW, Plane.AXIAL, np.array([10.0, 20.0, 12.0]), 0.1).rgb
 
-    assert window.maximum > window.minimum
+    drawn = np.argwhere(inside.any(axis=2))
+    assert drawn.min(axis=0) == pytest.approx([105, 55], abs=2)
+    assert drawn.max(axis=0) == pytest.approx([305, 155], abs=2)
+    assert not above.any()

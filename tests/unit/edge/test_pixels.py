@@ -10,7 +10,7 @@ from pydicom import Dataset
 
 from models.volume import Radiograph, Volume
 from service.assemble import record_of
-from service.core.entities import FrameReference, ImageScale, PixelSpacing, Projection, Stack
+from service.core.entities import FrameReference, ImageScale, PixelSpacing, Projection, Stack, StackRecord
 from service.core.errors import Broken, Unsuitable
 from service.core.stacking import split
 from service.derived.encoding import encode
@@ -274,6 +274,7 @@ def image_of(images: Sequence[Dataset], folder: Path) -> Radiograph | Volume:
     (part,) = split([read_instance(path) for path in paths.values()])
     assert isinstance(part, (Projection, Stack))
     stack = record_of(part, datetime(2026, 1, 1, tzinfo=UTC))
+    assert isinstance(stack, StackRecord)
     return read_image([(paths[frame.sop_instance_uid], frame) for frame in stack.frames], stack)
 
 
