@@ -17,7 +17,7 @@ from service.derived.encoding import add_encoded, add_sequence, elements
 from service.derived.finish import SERIES_NUMBERS, finish
 from service.derived.material import Made, Material
 from service.derived.rings import rings
-from service.derived.sources import image_reference, instance_references
+from service.derived.sources import add_empty_identity, image_reference, instance_references
 from service.derived.terms import Structure, concept, structures
 
 _STUDY_MANAGEMENT = "1.2.840.10008.3.1.2.3.1"  # Detached Study Management, retired: what a study is referred to as
@@ -34,6 +34,7 @@ def build(material: Material, made: Made) -> list[Dataset]:
     del made
     found = [each for each in structures(material.findings, material.origin) if each.segment_number is not None]
     structure_set = Dataset()
+    add_empty_identity(structure_set)
     structure_set.SOPClassUID = RTStructureSetStorage
     structure_set.SOPInstanceUID = material.object_uid("RTSTRUCT")
     structure_set.Modality = "RTSTRUCT"

@@ -90,8 +90,9 @@ def _labels_of_planes(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Whether each plane has voxels of each label, (planes, 256)."""
     present = np.zeros((len(labels), 256), dtype=np.bool_)
     for index, plane in enumerate(labels):
-        if plane.any():  # far quicker than counting
-            present[index] = np.bincount(plane.ravel(), minlength=256) > 0
+        rows = np.flatnonzero(plane.any(axis=1))  # far quicker than counting
+        if rows.size:
+            present[index] = np.bincount(plane[rows[0] : rows[-1] + 1].ravel(), minlength=256) > 0
     return present
 
 

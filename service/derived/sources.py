@@ -70,6 +70,12 @@ def reference(item: Dataset, keyword: str = "SOPInstanceUID") -> FrameReference:
     return FrameReference(str(item[keyword].value), None if number is None else int(number))
 
 
+def add_empty_identity(dataset: Dataset) -> None:
+    """Give an object what it must have of patient and study, without values: images of the wild lack some of it."""
+    for keyword in REQUIRED_BUT_MAY_BE_EMPTY:
+        setattr(dataset, keyword, "")
+
+
 def image_reference(source: Dataset) -> Dataset:
     """A Source Image Sequence item for a source, be it an image or a frame (PS3.3 table 10-3)."""
     item = instance_reference(source)
@@ -181,8 +187,7 @@ def _bare(source: Dataset, keywords: Sequence[str]) -> Dataset:
     copy = Dataset()
     for keyword in keywords:
         setattr(copy, keyword, source[keyword].value)  # an element that is shared would change the source too
-    for keyword in REQUIRED_BUT_MAY_BE_EMPTY:
-        setattr(copy, keyword, "")
+    add_empty_identity(copy)
     return copy
 
 

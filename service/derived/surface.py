@@ -15,7 +15,7 @@ from skimage.measure import marching_cubes
 from models.volume import Grid, Matrix
 from service.derived.finish import SERIES_NUMBERS, finish
 from service.derived.material import Made, Material
-from service.derived.sources import instance_references
+from service.derived.sources import add_empty_identity, instance_references
 from service.derived.terms import ARTIFICIAL_INTELLIGENCE, Structure, concept, structures
 
 TRIANGLE = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
@@ -32,6 +32,7 @@ def build(material: Material, made: Made) -> list[Dataset]:
 
 def _object(structure: Structure, material: Material) -> Dataset:
     model = Dataset()
+    add_empty_identity(model)
     model.SOPClassUID = EncapsulatedSTLStorage
     model.SOPInstanceUID = material.object_uid("M3D", str(structure.segment_number))
     model.Modality = "M3D"

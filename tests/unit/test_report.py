@@ -107,7 +107,7 @@ MUTATIONS: dict[str, tuple[Kind, Callable[[Dataset], None], str]] = {
     "wrong patient of the segmentation": (Kind.SEGMENTATION, _wrong_patient, "PatientID"),
     "wrong patient of the report": (Kind.REPORT, _wrong_patient, "PatientID"),
     "wrong unit": (Kind.REPORT, _wrong_unit, "mm3"),
-    "doubled volume": (Kind.REPORT, _doubled_volume, "volume of Liver in the report"),
+    "doubled volume": (Kind.REPORT, _doubled_volume, "of Liver in the report"),
 }
 
 
