@@ -65,9 +65,15 @@ def plane_labels(findings: Findings, layer: int) -> Labels:
     return labels[nearest_slices(findings.places)] if findings.places else labels
 
 
-def largest_plane(findings: Findings, region: Region) -> int:
-    """The source plane on which a region has most voxels, the first of equals."""
-    return int(np.argmax(np.count_nonzero(plane_labels(findings, region.layer) == region.number, axis=(1, 2))))
+def largest_planes(findings: Findings) -> dict[tuple[int, int], int]:
+    """(layer, number) of each region found -> the source plane on which it has most voxels, the first of equals."""
+    fullest = [_plane_counts(findings, layer).argmax(axis=0) for layer in range(len(findings.layers))]
+    return {(region.layer, region.number): int(fullest[region.layer][region.number]) for region in findings.found}
+
+
+def _plane_counts(findings: Findings, layer: int) -> NDArray[np.int64]:
+    """How many voxels carry each number, (plane, 256)."""
+    return np.stack([np.bincount(plane.ravel(), minlength=256) for plane in plane_labels(findings, layer)])
 
 
 def _covered(label: Label) -> set[int]:

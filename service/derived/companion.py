@@ -8,7 +8,7 @@ from service.core.entities import FrameReference
 from service.core.profiles import Kind
 from service.derived.finish import SERIES_NUMBERS
 from service.derived.material import Material
-from service.derived.sources import REQUIRED_BUT_MAY_BE_EMPTY, reference
+from service.derived.sources import add_empty_identity, reference
 
 MODALITIES: Mapping[Kind, str] = {
     Kind.CAPTURE: "OT",
@@ -22,8 +22,7 @@ def begun(material: Material, kind: Kind, sop_class_uid: str, number: int = 1) -
     """The object with its names and the Type 2 attributes of patient and study, before `finish` completes it."""
     modality = MODALITIES[kind]
     dataset = Dataset()
-    for keyword in REQUIRED_BUT_MAY_BE_EMPTY:
-        setattr(dataset, keyword, "")
+    add_empty_identity(dataset)
     dataset.SOPClassUID, dataset.Modality = sop_class_uid, modality
     dataset.SOPInstanceUID = material.object_uid(modality, *([str(number)] if number > 1 else []))
     dataset.SeriesInstanceUID = material.series_uid(modality)

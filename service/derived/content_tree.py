@@ -30,6 +30,7 @@ _SURFACE: Term = ("121231", "DCM")
 _SOURCE_SERIES: Term = ("121232", "DCM")
 _KEY_IMAGE: Term = ("121080", "DCM")
 _PRESENCE: Term = ("121052", "DCM")
+_PARAMETERS: Term = ("111002", "DCM")
 _COMMENT: Term = ("121106", "DCM")
 _DERIVATION: Term = ("121401", "DCM")
 _UNCERTAINTIES: tuple[Term, Term] = (("371886008", "SCT"), ("371885007", "SCT"))
@@ -75,6 +76,7 @@ class Group:
     surfaces: tuple[Surface, ...] = ()
     presence: Term | None = None
     comment: str | None = None
+    parameter: str | None = None  # what the algorithm was set to
     time_point: str | None = None
     earlier: tuple[date, str] | None = None  # day and Series of what was measured then
 
@@ -127,6 +129,7 @@ def _group(item: Dataset) -> Group:
         surfaces=tuple(_surface(each) for each in _children(item, _SURFACE)),
         presence=_coded(item, _PRESENCE),
         comment=_value(item, _COMMENT, "TextValue"),
+        parameter=_value(item, _PARAMETERS, "TextValue"),
         time_point=_value(item, _TIME_POINT, "TextValue"),
         earlier=_earlier(item),
     )

@@ -1,13 +1,11 @@
 """What the measurement groups of a report have to say: worked out from the findings, with no help from the builder."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-import numpy as np
-
-from models.findings import Box, Change, Measurement, Point, Region, Score
+from models.findings import Box, Change, Measurement, Point, Score
 from models.manifest import Code, Term
-from models.regions import plane_labels
+from models.regions import largest_planes
 from service.core.profiles import Kind
 from service.derived import content_tree
 from service.derived.content_tree import ABSENT, CUBIC_CENTIMETRE, PRESENT, Group, Number, Surface
@@ -26,7 +24,8 @@ _FACES = 6
 def expected(material: Material, made: Made) -> list[tuple[str, Group]]:
     """The groups in their order, each with the name of what it is about and the numbers of the findings."""
     findings = material.findings
-    due = [_structure(material, each, made) for each in structures(findings, material.origin)]
+    planes = largest_planes(findings)
+    due = [_structure(material, each, made, planes) for each in structures(findings, material.origin)]
     due += [_tracked(material, "score", number, each) for number, each in enumerate(map(_score, findings.scores), 1)]
     boxes, points = (_placed(material, each) for each in (findings.boxes, findings.points))
     due += [_tracked(material, "box", number, each) for number, each in enumerate(boxes, 1)]
@@ -44,13 +43,16 @@ def expected(material: Material, made: Made) -> list[tuple[str, Group]]:
 
 def _tracked(material: Material, kind: str, number: int, about: tuple[str, Group]) -> tuple[str, Group]:
     name, group = about
-    title = f"{material.findings.algorithm.name} {name}, {kind} {number}" if name else None
-    tracking_id = (title or f"{material.findings.algorithm.name} {kind}")[:64]
+    which = f", {kind} {number}" if name else f" {kind}"
+    speaker = f"{material.findings.algorithm.name} {name}".strip()
+    tracking_id = speaker[: 64 - len(which)] + which
     tracking_uid = material.origin.uid("finding", kind, str(number))
     return name or "the image", replace(group, tracking_id=tracking_id, tracking_uid=tracking_uid)
 
 
-def _structure(material: Material, structure: Structure, made: Made) -> tuple[str, Group]:
+def _structure(
+    material: Material, structure: Structure, made: Made, planes: Mapping[tuple[int, int], int]
+) -> tuple[str, Group]:
     region = structure.region
     group = replace(
         _about(region.label), tracking_id=structure.tracking_id, tracking_uid=structure.tracking_uid, presence=ABSENT
@@ -62,7 +64,7 @@ def _structure(material: Material, structure: Structure, made: Made) -> tuple[st
     if region.probability is not None:
         numbers.append(Number(_PROBABILITY, region.probability * 100, _PERCENT, _MEAN))
     group = replace(group, numbers=tuple(numbers), presence=None, comment=region.location or None)
-    group = replace(group, key_image=reference(material.sources[_fullest_plane(material, region)]))
+    group = replace(group, key_image=reference(material.sources[planes[region.layer, region.number]]))
     if Kind.SEGMENTATION not in material.profile.objects:
         return region.name, group
     series_uid = str(material.sources[0].SeriesInstanceUID)
@@ -83,16 +85,11 @@ def _segment(structure: Structure, made: Made) -> tuple[str, int] | None:
     )
 
 
-def _fullest_plane(material: Material, region: Region) -> int:
-    planes = plane_labels(material.findings, region.layer)
-    voxels = [np.count_nonzero(plane == region.number) for plane in planes]
-    return voxels.index(max(voxels))
-
-
 def _score(score: Score) -> tuple[str, Group]:
     numbers = (Number(_PROBABILITY, score.probability * 100, _PERCENT),)
     said = PRESENT if score.probability >= score.operating_point else ABSENT
-    return score.term.name, replace(_about(score.term), numbers=numbers, presence=said)
+    set_to = f"operating point: present from a probability of {100 * score.operating_point:.6g} % on"
+    return score.term.name, replace(_about(score.term), numbers=numbers, presence=said, parameter=set_to)
 
 
 def _placed(material: Material, found: Sequence[Box | Point]) -> Iterator[tuple[str, Group]]:

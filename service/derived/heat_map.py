@@ -4,10 +4,7 @@ A Parametric Map would hold the numbers themselves, but it needs a Frame of Refe
 """
 
 import numpy as np
-from highdicom import AlgorithmIdentificationSequence
-from highdicom.color import CIELabColor
 from highdicom.seg import (
-    SegmentAlgorithmTypeValues,
     Segmentation,
     SegmentationFractionalTypeValues,
     SegmentationTypeValues,
@@ -23,8 +20,9 @@ from service.core.errors import Broken
 from service.derived.encoding import transfer_syntax_uid
 from service.derived.finish import MANUFACTURER, SERIES_NUMBERS, finish
 from service.derived.material import Made, Material
+from service.derived.segmentation import described
 from service.derived.sources import lean, name_frames
-from service.derived.terms import ARTIFICIAL_INTELLIGENCE, concept, tracking
+from service.derived.terms import tracking
 
 MAXIMUM = 255
 
@@ -94,26 +92,7 @@ def _may_omit_frames(fractions: NDArray[np.float32], material: Material) -> bool
 def _describe(material: Material, number: int, heat_map: HeatMap) -> SegmentDescription:
     algorithm, term = material.findings.algorithm, heat_map.term
     names = tracking(algorithm, material.origin, "heat map", number, term)
-    description = SegmentDescription(
-        segment_number=number,
-        segment_label=term.name[:64],
-        segmented_property_category=concept(term.category),
-        segmented_property_type=concept(term.type),
-        algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
-        algorithm_identification=AlgorithmIdentificationSequence(
-            name=algorithm.name,
-            version=algorithm.version,
-            family=ARTIFICIAL_INTELLIGENCE,
-            source=algorithm.manufacturer,
-        ),
-        tracking_uid=names.uid,
-        tracking_id=names.identifier,
-        display_color=CIELabColor.from_rgb(*term.color_rgb),
-    )
-    if term.modifier is not None:
-        kind = description.SegmentedPropertyTypeCodeSequence[0]
-        kind.SegmentedPropertyTypeModifierCodeSequence = [concept(term.modifier)]
-    return description
+    return described(number, term.name, term, names, algorithm)
 
 
 def _compressed(dataset: Dataset, syntax: str) -> Dataset:

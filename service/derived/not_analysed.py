@@ -14,7 +14,7 @@ from service.derived.content_items import Code, coded, device_observer, item
 from service.derived.finish import MANUFACTURER, SERIES_NUMBERS, finish
 from service.derived.origin import Origin
 from service.derived.page import page
-from service.derived.sources import REQUIRED_BUT_MAY_BE_EMPTY
+from service.derived.sources import add_empty_identity
 
 TITLE = "NOT ANALYSED"
 _SCHEME = "99ISOCENTER"  # of codes that no scheme has: what the headings of a notice mean
@@ -97,8 +97,7 @@ def drawn(said: Sequence[Line]) -> NDArray[np.uint8]:
 def _begin(sop_class_uid: str, modality: str, notice: Notice, origin: Origin) -> Dataset:
     kind = f"{modality} not analysed"
     begun = Dataset()
-    for keyword in REQUIRED_BUT_MAY_BE_EMPTY:
-        setattr(begun, keyword, "")
+    add_empty_identity(begun)
     begun.SOPClassUID, begun.Modality = sop_class_uid, modality
     begun.SOPInstanceUID, begun.SeriesInstanceUID = origin.uid("instance", kind), origin.uid("series", kind)
     begun.SeriesNumber, begun.InstanceNumber = SERIES_NUMBERS[kind], 1

@@ -15,17 +15,24 @@ from pydicom.sr.codedict import codes
 from models.findings import Box, Change, HeatMap, Point, Score
 from models.manifest import Term
 from service.core.profiles import Kind
-from service.derived.finish import MANUFACTURER, SERIES_NUMBERS, finish
 from service.derived.material import Made, Material
 from service.derived.report_groups import NOTHING_FOUND
-from service.derived.report_head import observer, procedure
-from service.derived.report_items import CONTAINS, comment, extended, finding_sites, identification, numeric, percent
-from service.derived.sources import instances, reference
+from service.derived.report_head import report
+from service.derived.report_items import (
+    CONTAINS,
+    comment,
+    extended,
+    finding_sites,
+    identification,
+    numeric,
+    operating_point,
+    parameter,
+    percent,
+)
+from service.derived.sources import reference
 from service.derived.terms import concept, tracking
 
-_DOCUMENTS = {"comprehensive 3d": sr.Comprehensive3DSR, "enhanced": sr.EnhancedSR}
 _PRESENCE = codes.DCM.PresenceOfProperty
-_HAS_CONCEPT_MOD = sr.RelationshipTypeValues.HAS_CONCEPT_MOD
 
 
 def build(material: Material, made: Made) -> list[Dataset]:
@@ -33,34 +40,8 @@ def build(material: Material, made: Made) -> list[Dataset]:
 
     A score is stated with its operating point, and as present or absent. Raises Broken when there is not one source.
     """
-    sources, findings, origin = material.sources, material.findings, material.origin
     heat_maps = made.get(Kind.HEAT_MAP, ())
-    report = _DOCUMENTS[material.profile.report](
-        evidence=[*instances(sources), *heat_maps],
-        content=sr.MeasurementReport(
-            observation_context=observer(findings.algorithm),
-            procedure_reported=procedure(sources[0]),
-            imaging_measurements=list(_groups(material, heat_maps)) or [_nothing(material)],
-            title=codes.DCM.ImagingMeasurementReport,
-        ),
-        series_instance_uid=material.series_uid("SR"),
-        series_number=SERIES_NUMBERS["SR"],
-        sop_instance_uid=material.object_uid("SR"),
-        instance_number=1,
-        manufacturer=MANUFACTURER,
-        is_complete=True,
-        is_final=False,
-        is_verified=False,
-    )
-    return [finish(report, sources[0], findings.algorithm, origin)]
-
-
-def _operating_point(score: Score) -> str:
-    """From which probability on something is called present, as a parameter of the algorithm (TID 4019).
-
-    The CAD Operating Point of PS3.16 counts points of a curve and says no probability.
-    """
-    return f"operating point: present from a probability of {100 * score.operating_point:.6g} % on"
+    return [report(material, list(_groups(material, heat_maps)) or [_nothing(material)], heat_maps)]
 
 
 def _groups(material: Material, heat_maps: Sequence[Dataset]) -> Iterator[Template]:
@@ -83,7 +64,7 @@ def _groups(material: Material, heat_maps: Sequence[Dataset]) -> Iterator[Templa
 def _score(material: Material, number: int, score: Score) -> Template:
     stated = codes.cid240.Present if score.is_positive else codes.cid240.Absent
     return sr.MeasurementsAndQualitativeEvaluations(
-        **_what(material, "score", number, score.term, [_operating_point(score)]),
+        **_what(material, "score", number, score.term, [parameter(operating_point(score))]),
         measurements=_probability(score.probability),
         qualitative_evaluations=[sr.QualitativeEvaluation(_PRESENCE, stated)],
         source_images=[_source_of_group(material)],
@@ -164,14 +145,13 @@ def _after(material: Material, number: int, change: Change) -> Template:
 
 
 def _what(
-    material: Material, kind: str, number: int, term: Term | None, parameters: Sequence[str] = ()
+    material: Material, kind: str, number: int, term: Term | None, parameters: Sequence[sr.TextContentItem] = ()
 ) -> dict[str, object]:
     """What every group begins with: under which names, of what, by which algorithm."""
     algorithm = material.findings.algorithm
     names = tracking(algorithm, material.origin, kind, number, term)
-    set_to = [sr.TextContentItem(codes.DCM.AlgorithmParameters, text, _HAS_CONCEPT_MOD) for text in parameters]
     speaker = identification(algorithm)
-    speaker.extend(set_to)
+    speaker.extend(parameters)
     begun: dict[str, object] = {
         "tracking_identifier": sr.TrackingIdentifier(uid=names.uid, identifier=names.identifier),
         "algorithm_id": speaker,

@@ -11,7 +11,7 @@ from pydicom.sr.codedict import codes
 
 from models.findings import Box, Change, Measurement, Point, Score
 from models.manifest import Code
-from models.regions import largest_plane
+from models.regions import largest_planes
 from service.core.profiles import Kind
 from service.derived.material import Made, Material
 from service.derived.report_items import (
@@ -22,6 +22,8 @@ from service.derived.report_items import (
     identification,
     key_image,
     numeric,
+    operating_point,
+    parameter,
     percent,
     plain_group,
     source_series,
@@ -44,8 +46,11 @@ def groups(material: Material, made: Made) -> list[Template]:
     Findings that say nothing at all have one group that says so.
     """
     findings = material.findings
-    segments = _segments(made)
-    said = [_structure(material, each, segments) for each in structures(findings, material.origin)]
+    segments, planes = _segments(made), largest_planes(findings)
+    said = [
+        _structure(material, each, segments, planes.get((each.region.layer, each.region.number), 0))
+        for each in structures(findings, material.origin)
+    ]
     said += [_score(material, number, score) for number, score in enumerate(findings.scores, start=1)]
     said += [_place(material, "box", number, box) for number, box in enumerate(findings.boxes, start=1)]
     said += [_place(material, "point", number, point) for number, point in enumerate(findings.points, start=1)]
@@ -69,7 +74,9 @@ def _segments(made: Made) -> dict[str, tuple[Dataset, int]]:
     }
 
 
-def _structure(material: Material, structure: Structure, segments: Mapping[str, tuple[Dataset, int]]) -> Template:
+def _structure(
+    material: Material, structure: Structure, segments: Mapping[str, tuple[Dataset, int]], largest_plane: int
+) -> Template:
     region = structure.region
     tracking = sr.TrackingIdentifier(uid=structure.tracking_uid, identifier=structure.tracking_id)
     if not region.voxels:
@@ -81,8 +88,8 @@ def _structure(material: Material, structure: Structure, segments: Mapping[str, 
         group = _segmented(material, structure, segments[structure.tracking_uid], measurements)
     else:
         group = plain_group(material, tracking, region.label, measurements)
-    shown = material.sources[largest_plane(material.findings, region)]
-    return extended(group, *([comment(region.location)] if region.location else []), key_image(shown))
+    shown = key_image(material.sources[largest_plane])
+    return extended(group, *([comment(region.location)] if region.location else []), shown)
 
 
 def _segmented(
@@ -109,7 +116,8 @@ def _segmented(
 def _score(material: Material, number: int, score: Score) -> Template:
     presence = codes.cid240.Present if score.is_positive else codes.cid240.Absent
     tracking = tracking_identifier(material, "score", number, score.term)
-    return plain_group(material, tracking, score.term, [percent(score.probability)], presence)
+    group = plain_group(material, tracking, score.term, [percent(score.probability)], presence)
+    return extended(group, parameter(operating_point(score)))
 
 
 def _place(material: Material, kind: str, number: int, found: Box | Point) -> Template:

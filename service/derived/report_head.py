@@ -1,12 +1,17 @@
-"""What a report says before its findings: who observed, and which procedure."""
+"""What reports of template TID 1500 have in common: what they are, who observed, and which procedure."""
+
+from collections.abc import Sequence
 
 from highdicom import sr
+from highdicom.sr.templates import Template
 from pydicom import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from models.findings import Algorithm
-from service.derived.finish import MANUFACTURER, device_uid
+from service.derived.finish import MANUFACTURER, SERIES_NUMBERS, device_uid, finish
+from service.derived.material import Material
+from service.derived.sources import instances
 
 # CID 100 names few body parts, none for most models: the procedure is the modality's, whatever the region.
 _XR = codes.cid100.XRUnspecifiedBodyRegion
@@ -20,12 +25,38 @@ _PROCEDURES = {
 }
 
 
-def procedure(source: Dataset) -> Code:
+_CLASSES = {"comprehensive 3d": sr.Comprehensive3DSR, "enhanced": sr.EnhancedSR}
+
+
+def report(material: Material, groups: Sequence[Template], drawn: Sequence[Dataset]) -> Dataset:
+    """The report that holds these groups; `drawn` are the segmentations that they refer to."""
+    sources, algorithm = material.sources, material.findings.algorithm
+    document = _CLASSES[material.profile.report](
+        evidence=[*instances(sources), *drawn],
+        content=sr.MeasurementReport(
+            observation_context=_observer(algorithm),
+            procedure_reported=_procedure(sources[0]),
+            imaging_measurements=list(groups),
+            title=codes.DCM.ImagingMeasurementReport,
+        ),
+        series_instance_uid=material.series_uid("SR"),
+        series_number=SERIES_NUMBERS["SR"],
+        sop_instance_uid=material.object_uid("SR"),
+        instance_number=1,
+        manufacturer=MANUFACTURER,
+        is_complete=True,
+        is_final=False,
+        is_verified=False,
+    )
+    return finish(document, sources[0], algorithm, material.origin)
+
+
+def _procedure(source: Dataset) -> Code:
     """The imaging procedure that a source is of (CID 100)."""
     return _PROCEDURES.get(source.Modality, codes.cid100.ImagingProcedure)
 
 
-def observer(algorithm: Algorithm) -> sr.ObservationContext:
+def _observer(algorithm: Algorithm) -> sr.ObservationContext:
     """The model as the device that states this (TID 1004)."""
     device = sr.DeviceObserverIdentifyingAttributes(
         uid=device_uid(algorithm),

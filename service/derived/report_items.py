@@ -7,11 +7,11 @@ from highdicom.sr.templates import Template
 from pydicom import Dataset
 from pydicom.sr.codedict import codes
 
-from models.findings import Algorithm, Measurement
+from models.findings import Algorithm, Measurement, Score
 from models.manifest import Code, Term
 from service.derived.material import Material
 from service.derived.sources import reference
-from service.derived.terms import ARTIFICIAL_INTELLIGENCE, concept
+from service.derived.terms import ARTIFICIAL_INTELLIGENCE, concept, tracking
 
 PROBABILITY = Code(value="122157", scheme="DCM", meaning="Probability")
 PERCENT = Code(value="%", scheme="UCUM", meaning="Percent")
@@ -75,6 +75,19 @@ def extended(group: Template, *items: Dataset) -> Template:
     return group
 
 
+def operating_point(score: Score) -> str:
+    """From which probability on something is called present, as a parameter of the algorithm (TID 4019).
+
+    The CAD Operating Point of PS3.16 counts points of a curve and says no probability.
+    """
+    return f"operating point: present from a probability of {100 * score.operating_point:.6g} % on"
+
+
+def parameter(text: str) -> sr.TextContentItem:
+    """What the algorithm was set to (TID 4019)."""
+    return sr.TextContentItem(codes.DCM.AlgorithmParameters, text, sr.RelationshipTypeValues.HAS_CONCEPT_MOD)
+
+
 def comment(text: str) -> sr.TextContentItem:
     """What a person may read and no program has to."""
     return sr.TextContentItem(codes.DCM.Comment, text, CONTAINS)
@@ -108,9 +121,8 @@ def tracking_identifier(
     material: Material, kind: str, number: int = 1, term: Term | None = None
 ) -> sr.TrackingIdentifier:
     """Names of a finding without a segment, equal whenever the report is made again."""
-    name = f"{term.name}, {kind} {number}" if term else kind
-    identifier = f"{material.findings.algorithm.name} {name}"[:64]
-    return sr.TrackingIdentifier(uid=material.origin.uid("finding", kind, str(number)), identifier=identifier)
+    names = tracking(material.findings.algorithm, material.origin, kind, number, term)
+    return sr.TrackingIdentifier(uid=names.uid, identifier=names.identifier)
 
 
 def identification(algorithm: Algorithm) -> sr.AlgorithmIdentification:

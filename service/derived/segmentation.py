@@ -10,13 +10,14 @@ from highdicom.seg import Segmentation as HighdicomSegmentation
 from pydicom import Dataset
 
 from models.findings import Algorithm
+from models.manifest import Term
 from service.core.profiles import Profile
 from service.derived.encoding import transfer_syntax_uid
 from service.derived.finish import MANUFACTURER, SERIES_NUMBERS, finish
 from service.derived.material import Made, Material
 from service.derived.segment_frames import Drawing, add_frames, overlap
 from service.derived.sources import image_reference, instance_references, lean_first
-from service.derived.terms import ARTIFICIAL_INTELLIGENCE, Structure, concept, structures
+from service.derived.terms import ARTIFICIAL_INTELLIGENCE, Structure, Tracking, concept, structures
 
 
 def build(material: Material, made: Made) -> list[Dataset]:
@@ -86,12 +87,17 @@ def _type(profile: Profile) -> SegmentationTypeValues:
 
 
 def _describe(structure: Structure, algorithm: Algorithm) -> SegmentDescription:
-    label = structure.region.label
+    region, names = structure.region, Tracking(structure.tracking_id, structure.tracking_uid)
+    return described(structure.segment_number or 0, region.name, region.label, names, algorithm)
+
+
+def described(number: int, name: str, term: Term, names: Tracking, algorithm: Algorithm) -> SegmentDescription:
+    """A segment of that number (PS3.3 C.8.20.2): what it shows, who says so, and its recommended colour."""
     description = SegmentDescription(
-        segment_number=structure.segment_number,
-        segment_label=structure.region.name[:64],
-        segmented_property_category=concept(label.category),
-        segmented_property_type=concept(label.type),
+        segment_number=number,
+        segment_label=name[:64],
+        segmented_property_category=concept(term.category),
+        segmented_property_type=concept(term.type),
         algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
         algorithm_identification=AlgorithmIdentificationSequence(
             name=algorithm.name,
@@ -99,11 +105,11 @@ def _describe(structure: Structure, algorithm: Algorithm) -> SegmentDescription:
             family=ARTIFICIAL_INTELLIGENCE,
             source=algorithm.manufacturer,
         ),
-        tracking_uid=structure.tracking_uid,
-        tracking_id=structure.tracking_id,
-        display_color=CIELabColor.from_rgb(*label.color_rgb),
+        tracking_uid=names.uid,
+        tracking_id=names.identifier,
+        display_color=CIELabColor.from_rgb(*term.color_rgb),
     )
-    if label.modifier is not None:
+    if term.modifier is not None:
         kind = description.SegmentedPropertyTypeCodeSequence[0]
-        kind.SegmentedPropertyTypeModifierCodeSequence = [concept(label.modifier)]
+        kind.SegmentedPropertyTypeModifierCodeSequence = [concept(term.modifier)]
     return description
