@@ -24,7 +24,13 @@ SENDER = "SENDER"
 ROLES = ("receiver", "dispatcher", "worker")
 
 
-def configure(folder: Path, archive_port: int, rules: Sequence[dict[str, Any]], **node: dict[str, Any]) -> Settings:
+def configure(
+    folder: Path,
+    archive_port: int,
+    rules: Sequence[dict[str, Any]],
+    profile: str = "usual",
+    **node: dict[str, Any],
+) -> Settings:
     """A configuration that closes Series quickly; `node` adds to the sections of node.yaml."""
     folder.mkdir(parents=True, exist_ok=True)
     receiving = {
@@ -38,7 +44,7 @@ def configure(folder: Path, archive_port: int, rules: Sequence[dict[str, Any]], 
     }
     for name, values in node.items():
         sections[name] = sections.get(name, {}) | values
-    destination = {"name": "pacs", "ae_title": AE_TITLE, "host": "127.0.0.1", "port": archive_port}
+    destination = {"name": "pacs", "ae_title": AE_TITLE, "host": "127.0.0.1", "port": archive_port, "profile": profile}
     for name, content in {
         "node.yaml": sections,
         "destinations.yaml": {"destinations": [destination]},

@@ -28,7 +28,7 @@ class Profile(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     objects: tuple[Kind, ...] = Field(default=(Kind.SEGMENTATION, Kind.HEAT_MAP, Kind.REPORT), min_length=1)
-    segmentation: Literal["binary", "labelmap"] = "binary"
+    segmentation: Literal["binary", "labelmap", "fractional"] = "binary"  # fractional: a byte a pixel, all or nothing
     compression: Literal["none", "rle", "deflate"] = "none"
     empty_frames: bool = False  # whether a segmentation has frames for slices without the segment
     report: Literal["comprehensive 3d", "enhanced"] = "comprehensive 3d"
@@ -55,10 +55,14 @@ class Profile(BaseModel):
 USUAL = Profile()
 _COMPANIONS = (Kind.CAPTURE, Kind.DOCUMENT)
 
+# OHIF up to 3.13 misreads one-bit pixels where rows x columns is no multiple of 8, shows no fraction but 0 and 1, and
+# stops at a report that measures segments (docs/viewer.md).
+_OHIF = Profile(objects=(Kind.SEGMENTATION, *_COMPANIONS), segmentation="fractional", compression="rle")
+
 PRESETS = {
     "usual": USUAL,
     "orthanc": USUAL,
-    "ohif": USUAL,
+    "ohif": _OHIF,
     "slicer": USUAL.model_copy(update={"objects": (*USUAL.objects, Kind.CONTOURS)}),
     "weasis": USUAL.model_copy(update={"objects": (*USUAL.objects, Kind.PRESENTATION, Kind.KEY_IMAGES)}),
     "pacs": USUAL.model_copy(update={"objects": (*USUAL.objects, *_COMPANIONS)}),

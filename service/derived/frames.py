@@ -37,7 +37,7 @@ def frames(segmentation: Dataset) -> Iterator[Frame]:
     groups = segmentation.PerFrameFunctionalGroupsSequence
     same("number of frames", int(segmentation.NumberOfFrames), len(groups))
     is_label_map = segmentation.SegmentationType == "LABELMAP"
-    stored = _labels(segmentation) if is_label_map else _bits(segmentation)
+    stored = _STORED[segmentation.SegmentationType](segmentation)
     for number, (group, pixels) in enumerate(zip(groups, stored, strict=True), start=1):
         if is_label_map:
             segments = [(int(value), pixels == value) for value in np.flatnonzero(np.bincount(pixels.ravel()))]
@@ -68,8 +68,16 @@ def _bits(segmentation: Dataset) -> Iterator[NDArray[np.uint8]]:
         yield bits[first % 8 : first % 8 + size].reshape(shape)
 
 
+def _fractions(segmentation: Dataset) -> Iterator[NDArray[np.uint8]]:
+    """One (row, column) array of 0 and 1 for each frame of a FRACTIONAL that has nothing in between."""
+    whole = int(segmentation.MaximumFractionalValue)
+    for pixels in _labels(segmentation):
+        same("fractions between none and all", int(np.count_nonzero((pixels != 0) & (pixels != whole))), 0)
+        yield (pixels == whole).view(np.uint8)
+
+
 def _labels(segmentation: Dataset) -> Iterator[NDArray[np.uint8]]:
-    """One (row, column) array of segment numbers for each frame of a LABELMAP."""
+    """One (row, column) array of bytes for each frame: of a LABELMAP, segment numbers."""
     shape, count = _shape(segmentation), int(segmentation.NumberOfFrames)
     size = shape[0] * shape[1]
     same("bits of a pixel", int(segmentation.BitsAllocated), 8)
@@ -80,6 +88,9 @@ def _labels(segmentation: Dataset) -> Iterator[NDArray[np.uint8]]:
     same("bytes of pixels", len(segmentation.PixelData), (count * size + 1) // 2 * 2)
     for first in range(0, count * size, size):
         yield np.frombuffer(segmentation.PixelData, np.uint8, size, first).reshape(shape)
+
+
+_STORED = {"BINARY": _bits, "FRACTIONAL": _fractions, "LABELMAP": _labels}
 
 
 def _shape(segmentation: Dataset) -> tuple[int, int]:

@@ -20,11 +20,10 @@ from service.core.errors import Broken
 from service.derived.encoding import transfer_syntax_uid
 from service.derived.finish import MANUFACTURER, SERIES_NUMBERS, finish
 from service.derived.material import Made, Material
+from service.derived.segment_frames import MAXIMUM
 from service.derived.segmentation import described
 from service.derived.sources import lean, name_frames
 from service.derived.terms import tracking
-
-MAXIMUM = 255
 
 
 def build(material: Material, made: Made) -> list[Dataset]:

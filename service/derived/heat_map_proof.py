@@ -21,8 +21,9 @@ from service.derived.checks import (
     same,
 )
 from service.derived.encoding import transfer_syntax_uid
-from service.derived.heat_map import MAXIMUM, plane_values
+from service.derived.heat_map import plane_values
 from service.derived.material import Made, Material
+from service.derived.segment_frames import MAXIMUM
 from service.derived.sources import reference
 from service.derived.terms import tracking
 

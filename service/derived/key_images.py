@@ -7,7 +7,7 @@ from pydicom import Dataset
 from pydicom.uid import KeyObjectSelectionDocumentStorage
 
 from models.findings import Box, Findings, Point
-from models.regions import plane_labels
+from models.regions import largest_planes
 from service.core.profiles import Kind
 from service.derived import wording
 from service.derived.checks import corners_mm
@@ -48,11 +48,7 @@ def key_planes(findings: Findings, sources: Sequence[Dataset]) -> list[int]:
     """
     if not findings.layers and len(sources) == 1:
         return [0] if wording.is_anything(findings) else []
-    largest = [
-        int((plane_labels(findings, region.layer) == region.number).sum(axis=(1, 2)).argmax())
-        for region in findings.found
-    ]
-    return sorted({*largest, *(_nearest(mark, sources) for mark in wording.marks(findings))})
+    return sorted({*largest_planes(findings).values(), *(_nearest(mark, sources) for mark in wording.marks(findings))})
 
 
 def described(findings: Findings) -> str:

@@ -24,6 +24,7 @@ from service.derived.encoding import add_sequence, elements
 from service.derived.sources import image_reference
 from service.derived.terms import Structure
 
+MAXIMUM = 255  # of a FRACTIONAL: the whole voxel
 _GROUPS = "PerFrameFunctionalGroupsSequence"
 
 
@@ -54,14 +55,18 @@ def add_frames(segmentation: Dataset, drawing: Drawing, sources: Sequence[Datase
     places = list(_places(drawing))
     pattern = segmentation[_GROUPS].value[0]
     segmentation.NumberOfFrames = len(places)
-    if drawing.profile.segmentation == "binary":
-        pixels = _packed(_masks(drawing, places))
-    else:
-        pixels = _labelled(drawing, places)
-    segmentation.add_new("PixelData", "OB", pixels)
+    segmentation.add_new("PixelData", "OB", _pixels(drawing, places))
     if drawing.profile.compression == "rle":
         segmentation["PixelData"].is_undefined_length = True
     add_sequence(segmentation, _GROUPS, _groups(pattern, places, sources))
+
+
+def _pixels(drawing: Drawing, places: Sequence[Place]) -> bytes:
+    if drawing.profile.segmentation == "binary":
+        return _packed(_masks(drawing, places))
+    if drawing.profile.segmentation == "labelmap":
+        return _stored(_labelled(drawing, places), drawing.profile)
+    return _stored((mask * np.uint8(MAXIMUM) for mask in _masks(drawing, places)), drawing.profile)
 
 
 def overlap(drawing: Drawing) -> bool:
@@ -76,7 +81,7 @@ def _places(drawing: Drawing) -> Iterator[Place]:
     shown = {layer: _labels_of_planes(labels) for layer, labels in drawing.layers.items()}
     if drawing.profile.empty_frames:
         shown = {layer: np.ones_like(present) for layer, present in shown.items()}
-    if drawing.profile.segmentation == "binary":
+    if drawing.profile.segmentation != "labelmap":
         for structure in drawing.structures:
             present = shown[structure.region.layer][:, structure.region.number]
             yield from (Place(structure, int(plane)) for plane in np.flatnonzero(present))
@@ -112,14 +117,18 @@ def _packed(masks: Iterator[NDArray[np.bool_]]) -> bytes:
     return _even(packed)
 
 
-def _labelled(drawing: Drawing, places: Sequence[Place]) -> bytes:
+def _labelled(drawing: Drawing, places: Sequence[Place]) -> Iterator[NDArray[np.uint8]]:
     """Segment numbers as pixels, one byte each, with 0 where no structure of the drawing is."""
     (labels,) = drawing.layers.values()
     number_of = np.zeros(256, dtype=np.uint8)
     for structure in drawing.structures:
         number_of[structure.region.number] = structure.segment_number or 0
-    planes = (number_of[labels[place.plane]] for place in places)
-    if drawing.profile.compression == "rle":
+    return (number_of[labels[place.plane]] for place in places)
+
+
+def _stored(planes: Iterator[NDArray[np.uint8]], profile: Profile) -> bytes:
+    """Planes of one byte a pixel as the profile compresses them."""
+    if profile.compression == "rle":
         return bytes(encapsulate([_run_lengths(plane) for plane in planes]))
     written = BytesIO()
     for plane in planes:

@@ -5,17 +5,21 @@ from collections.abc import Sequence
 import numpy as np
 from highdicom import AlgorithmIdentificationSequence, PixelMeasuresSequence
 from highdicom.color import CIELabColor
-from highdicom.seg import SegmentAlgorithmTypeValues, SegmentationTypeValues, SegmentDescription
+from highdicom.seg import (
+    SegmentAlgorithmTypeValues,
+    SegmentationFractionalTypeValues,
+    SegmentationTypeValues,
+    SegmentDescription,
+)
 from highdicom.seg import Segmentation as HighdicomSegmentation
 from pydicom import Dataset
 
 from models.findings import Algorithm
 from models.manifest import Term
-from service.core.profiles import Profile
 from service.derived.encoding import transfer_syntax_uid
 from service.derived.finish import MANUFACTURER, SERIES_NUMBERS, finish
 from service.derived.material import Made, Material
-from service.derived.segment_frames import Drawing, add_frames, overlap
+from service.derived.segment_frames import MAXIMUM, Drawing, add_frames, overlap
 from service.derived.sources import image_reference, instance_references, lean_first
 from service.derived.terms import ARTIFICIAL_INTELLIGENCE, Structure, Tracking, concept, structures
 
@@ -34,7 +38,7 @@ def build(material: Material, made: Made) -> list[Dataset]:
 def parts(material: Material) -> list[list[Structure]]:
     """The structures that were found, by the object that they are segments of."""
     found = [each for each in structures(material.findings, material.origin) if each.segment_number is not None]
-    if material.profile.segmentation == "binary":
+    if material.profile.segmentation != "labelmap":
         return [found]
     layers = sorted({structure.region.layer for structure in found})
     return [[structure for structure in found if structure.region.layer == layer] for layer in layers]
@@ -66,7 +70,9 @@ def _without_frames(material: Material, found: Sequence[Structure], apart: Seque
     return HighdicomSegmentation(
         source_images=[first],
         pixel_array=pattern,
-        segmentation_type=_type(material.profile),
+        segmentation_type=SegmentationTypeValues(material.profile.segmentation.upper()),
+        fractional_type=SegmentationFractionalTypeValues.OCCUPANCY,  # of FRACTIONAL alone
+        max_fractional_value=MAXIMUM,
         segment_descriptions=[_describe(structure, findings.algorithm) for structure in found],
         pixel_measures=PixelMeasuresSequence(first.PixelSpacing, first.SliceThickness, first.SpacingBetweenSlices),
         series_instance_uid=material.series_uid("SEG", *apart),
@@ -80,10 +86,6 @@ def _without_frames(material: Material, found: Sequence[Structure], apart: Seque
         content_description=f"{findings.algorithm.name} {findings.algorithm.version}"[:64],
         content_creator_name=f"{MANUFACTURER}^AI",
     )
-
-
-def _type(profile: Profile) -> SegmentationTypeValues:
-    return SegmentationTypeValues(profile.segmentation.upper())
 
 
 def _describe(structure: Structure, algorithm: Algorithm) -> SegmentDescription:

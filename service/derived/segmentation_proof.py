@@ -56,7 +56,7 @@ def prove(objects: Sequence[Dataset], material: Material, made: Made) -> None:
 def _parts(findings: Findings, profile: Profile) -> list[Numbered]:
     """The segments of each object: those of a LABELMAP are of one layer."""
     regions = dict(enumerate(findings.found, start=1))
-    if profile.segmentation == "binary":
+    if profile.segmentation != "labelmap":
         return [regions]
     layers = sorted({region.layer for region in regions.values()})
     return [{number: region for number, region in regions.items() if region.layer == layer} for layer in layers]
@@ -73,7 +73,7 @@ def _prove_between_planes(findings: Findings) -> None:
 
 def _prove_object(segmentation: Dataset, material: Material) -> None:
     sources, profile = material.sources, material.profile
-    sop_class_uid = SegmentationStorage if profile.segmentation == "binary" else LABEL_MAP_SEGMENTATION_STORAGE
+    sop_class_uid = LABEL_MAP_SEGMENTATION_STORAGE if profile.segmentation == "labelmap" else SegmentationStorage
     prove_file(segmentation, sop_class_uid, transfer_syntax_uid(profile))
     prove_identity(segmentation, sources)
     prove_required_attributes(segmentation)

@@ -139,7 +139,7 @@ def _assert_complete(node: Node, pacs: Orthanc, series: list[Path]) -> None:
     assert all(each["reason"] == "a later arrival changed the stack: a new job has it" for each in superseded)
     kept = {path.name.split("_")[1].removesuffix(".dcm") for path in (node.settings.spool / "incoming").iterdir()}
     assert {str(header.SOPInstanceUID) for header in _headers(series)} <= kept
-    sent = sorted(path.stem for path in (node.settings.spool / "outbox" / job["job_id"]).iterdir())
+    sent = sorted(path.stem for path in (node.settings.spool / "outbox" / job["job_id"]).glob("*.dcm"))
     held = [dataset for dataset in pacs.datasets() if dataset.StudyInstanceUID == _headers(series)[0].StudyInstanceUID]
     assert sorted(str(dataset.SOPInstanceUID) for dataset in held) == sent
     assert sorted(str(dataset.Modality) for dataset in held) == ["SEG", "SR"]

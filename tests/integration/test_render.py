@@ -89,5 +89,5 @@ def test_render_names_a_job_that_is_not_there(done: Done, tmp_path: Path) -> Non
     seen = run_command("render", "nothing", "--config", done.config, "--output", str(tmp_path / "pictures"))
 
     assert seen.returncode == 1
-    assert seen.stderr.strip() == "there is no job nothing: `isocenter jobs` lists them"
+    assert seen.stderr.strip() == "no jobs begin with 'nothing': `isocenter jobs` lists them all"
     assert not (tmp_path / "pictures").exists()

@@ -32,6 +32,7 @@ ONLY = (Kind.SEGMENTATION,)
 FORMS = {
     "binary": Profile(objects=ONLY),
     "binary, deflated": Profile(objects=ONLY, compression="deflate"),
+    "fractional, RLE": Profile(objects=ONLY, segmentation="fractional", compression="rle"),
     "binary, with empty frames": Profile(objects=ONLY, empty_frames=True),
     "label map": Profile(objects=ONLY, segmentation="labelmap"),
     "label map, RLE": Profile(objects=ONLY, segmentation="labelmap", compression="rle"),

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -50,28 +51,37 @@ def browser(outside_tool: Callable[[str], str]) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def pacs(outside_tool: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
-    """An Orthanc that speaks DICOMweb."""
+def answered(
+    outside_tool: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory, real_study: Path | None
+) -> Iterator[Callable[[str], Orthanc]]:
+    """For a profile, an Orthanc that speaks DICOMweb, with the images and what a node made of them for that profile."""
+    ready: dict[str, Orthanc] = {}
     plugins = [_present(DICOM_WEB_PLUGIN)]
-    with orthanc(outside_tool("Orthanc"), tmp_path_factory.mktemp("orthanc"), plugins=plugins) as archive:
-        yield archive
+    with ExitStack() as open_archives:
+
+        def for_profile(profile: str) -> Orthanc:
+            if profile not in ready:
+                folder = tmp_path_factory.mktemp("orthanc")
+                ready[profile] = open_archives.enter_context(orthanc(outside_tool("Orthanc"), folder, plugins=plugins))
+                _answer(ready[profile], profile, tmp_path_factory.mktemp("node"), real_study)
+            return ready[profile]
+
+        yield for_profile
 
 
-@pytest.fixture(scope="session")
-def answered(pacs: Orthanc, tmp_path_factory: pytest.TempPathFactory, real_study: Path | None) -> Orthanc:
-    """The PACS with a phantom's CT, the real MR study where it is at hand, and what a node made of them."""
-    images = tmp_path_factory.mktemp("images")
+def _answer(pacs: Orthanc, profile: str, folder: Path, real_study: Path | None) -> None:
+    """Send a phantom's CT, and the real MR study where it is at hand, to the PACS and to a node that answers there."""
+    paths = []
     for number, image in enumerate(ct_series(abdomen(11, (64, 104, 112), (3.0, 3.0, 3.0)).volume, Subject("viewer"))):
-        (images / f"{number:03}.dcm").write_bytes(encode(image))
-    paths = sorted(images.iterdir())
+        paths.append(folder / f"{number:03}.dcm")
+        paths[-1].write_bytes(encode(image))
     if real_study:
         paths += sorted(path for path in real_study.rglob("*") if path.is_file())
     rules = [rule("phantom_abdomen", modality="CT"), rule("hippocampus", modality="MR")]
-    with running(configure(tmp_path_factory.mktemp("node"), pacs.port, rules)) as node:
+    with running(configure(folder / "site", pacs.port, rules, profile=profile)) as node:
         for receiver in (Remote(SENDER, AE_TITLE, "127.0.0.1", pacs.port), node.remote):
             assert {status for _, status in store(receiver, paths)} == {0x0000}
         until(lambda: all_ended(node, 2 if real_study else 1), "the jobs have ended", seconds=240)
-    return pacs
 
 
 @pytest.fixture(scope="session")

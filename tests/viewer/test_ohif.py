@@ -25,11 +25,11 @@ CASES = {
     "MR in OHIF 3.13.2": ("hippocampus", "3.13.2"),
     "MR in OHIF 3.12.10": ("hippocampus", "3.12.10"),
 }
-MISREAD = pytest.mark.xfail(
-    raises=AssertionError,
-    reason="OHIF 3.13.2 reads the bits of a byte backwards where rows x columns is no multiple of 8 (here 50 x 34)",
-)
-DRAWN = [pytest.param(case, marks=MISREAD) if case == "MR in OHIF 3.13.2" else case for case in CASES]
+
+
+# 3.12 shows no fractional segmentation, 3.13.2 misreads one-bit pixels where rows x columns is no multiple of 8
+PROFILES = {"3.13.2": "ohif", "3.12.10": "usual"}
+KINDS = {"ohif": {"SEG", "OT", "DOC"}, "usual": {"SEG", "SR"}}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,6 +37,8 @@ class Seen:
     """What was on the screen, and what had to be there."""
 
     manifest: Manifest
+    release: str
+    described: list[Dataset]
     series: list[str]
     segments: list[str]
     complaints: list[str]
@@ -58,16 +60,16 @@ class Seen:
 
 @pytest.fixture(scope="module")
 def seen(
-    request: pytest.FixtureRequest, answered: Orthanc, ohif: Callable[[str], Path], browser: Any
+    request: pytest.FixtureRequest, answered: Callable[[str], Orthanc], ohif: Callable[[str], Path], browser: Any
 ) -> Iterator[Seen]:
     """A study that the node has answered, opened in a release of OHIF on the slice that tells most."""
     model, release = CASES[request.param]
-    manifest = find()[model].manifest
-    segmentation = _segmentation(answered, manifest)
+    manifest, pacs = find()[model].manifest, answered(PROFILES[release])
+    segmentation = _segmentation(pacs, manifest)
     plane = overlay.most_telling(overlay.planes(segmentation))
     aside = overlay.aside(plane)
     page = browser.new_page(viewport=WINDOW)
-    with served(ohif(release), answered.http_port) as address:
+    with served(ohif(release), pacs.http_port) as address:
         viewer = Viewer(page, address)
         viewer.open(segmentation.StudyInstanceUID)
         viewer.load_segmentation()
@@ -76,7 +78,9 @@ def seen(
         _keep(request, f"{model}-{release}.png", viewer.screenshot())
         expected, *others = [overlay.expected(one, viewer.to_canvas, drawn.shape) for one in (plane, *aside.values())]
         elsewhere = dict(zip(aside, others, strict=True))
-        yield Seen(manifest, viewer.series(), viewer.segments(), viewer.complaints, expected, elsewhere, drawn, bare)
+        described = list(segmentation.SegmentSequence)
+        listed = (viewer.series(), viewer.segments(), viewer.complaints)
+        yield Seen(manifest, release, described, *listed, expected, elsewhere, drawn, bare)
         page.close()
 
 
@@ -98,12 +102,13 @@ def _keep(request: pytest.FixtureRequest, name: str, picture: bytes) -> None:
 @pytest.mark.parametrize("seen", CASES, indirect=True)
 def test_the_results_are_listed_by_the_name_of_the_model(seen: Seen) -> None:
     name = f"AI {seen.manifest.title} {seen.manifest.version}"
-    assert [row for row in seen.series if "Isocenter" in row] == [f"SEG {name}", f"SR {name}"]
+    listed = {row.removesuffix(name).strip() for row in seen.series if row.endswith(name)}
+    assert listed == KINDS[PROFILES[seen.release]]
 
 
 @pytest.mark.parametrize("seen", CASES, indirect=True)
 def test_every_segment_is_listed_by_its_label(seen: Seen) -> None:
-    assert seen.segments == [label.name for label in seen.manifest.labels]
+    assert seen.segments == [segment.SegmentLabel for segment in seen.described]
 
 
 @pytest.mark.parametrize("seen", CASES, indirect=True)
@@ -111,21 +116,25 @@ def test_nothing_is_refused_and_nothing_breaks(seen: Seen) -> None:
     assert seen.complaints == []
 
 
-@pytest.mark.parametrize("seen", DRAWN, indirect=True)
+@pytest.mark.parametrize("seen", CASES, indirect=True)
 def test_the_coloured_region_is_the_mask(seen: Seen) -> None:
     assert overlay.dice(seen.coloured, seen.mask) > 0.98
 
 
-@pytest.mark.parametrize("seen", DRAWN, indirect=True)
+@pytest.mark.parametrize("seen", CASES, indirect=True)
 def test_the_mask_one_pixel_aside_or_mirrored_fits_clearly_less(seen: Seen) -> None:
     fits = overlay.dice(seen.coloured, seen.mask)
     elsewhere = {name: overlay.dice(seen.coloured, labels > 0) for name, labels in seen.elsewhere.items()}
     assert {name: dice for name, dice in elsewhere.items() if dice > fits - 0.03} == {}
 
 
-@pytest.mark.parametrize("seen", DRAWN, indirect=True)
+@pytest.mark.parametrize("seen", CASES, indirect=True)
 def test_each_segment_has_the_colour_of_its_label(seen: Seen) -> None:
-    for label in seen.manifest.labels:
-        where = seen.expected == label.value
-        if where.any():
-            assert np.abs(overlay.fill_colour(seen.drawn, seen.bare, where) - label.color_rgb).max() < 12
+    """But for lesions in an organ that includes them: there the two colours blend."""
+    blended = {value for label in seen.manifest.labels for value in label.includes}
+    labels = {label.name: label for label in seen.manifest.labels if label.value not in blended}
+    for segment in seen.described:
+        where = seen.expected == segment.SegmentNumber
+        if where.any() and segment.SegmentLabel in labels:
+            due = labels[segment.SegmentLabel].color_rgb
+            assert np.abs(overlay.fill_colour(seen.drawn, seen.bare, where) - due).max() < 12
