@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from service import __version__
-from service.commands import inspect
+from service.commands import inspect, outbox
 from service.core.errors import Broken
 from service.edge.part10 import is_dicom
 from service.edge.storage_scu import Remote, echo, store
@@ -188,6 +188,65 @@ def demo(
 def version() -> None:
     """Print the version."""
     typer.echo(__version__)
+
+
+outbox_application = typer.Typer(no_args_is_help=True, help="What is on its way to the destinations.")
+application.add_typer(outbox_application, name="outbox")
+DestinationOption = Annotated[str, typer.Option(help="Only those for this destination.")]
+
+
+@outbox_application.command(name="list")
+def outbox_list(
+    destination: DestinationOption = "",
+    state: Annotated[str, typer.Option(help="WAITING, SENDING, SENT, PARKED, DEAD or CANCELLED.")] = "",
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """List deliveries: one object for one destination each."""
+    settings = load(config)
+    rows, resting = outbox.listed(settings, destination, state), outbox.resting(settings)
+    if as_json:
+        _print_json({"deliveries": rows, "resting": resting})
+        return
+    _print_table("Deliveries", rows)
+    for each in resting:
+        why = f"parked: {each['parked']}" if each["parked"] else f"tried again at {each['tried_again_at']}"
+        typer.echo(f"{each['destination']}: {each['failures']} failures in a row, {why}")
+
+
+@outbox_application.command()
+def show(delivery: int, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
+    """Show DELIVERY and every attempt at it."""
+    row, attempts = outbox.shown(load(config), delivery)
+    if as_json:
+        _print_json(row | {"attempts": attempts})
+        return
+    _print_table("Delivery", [row])
+    _print_table("Attempts", attempts)
+
+
+@outbox_application.command()
+def retry(
+    delivery: Annotated[int | None, typer.Argument(help="One delivery; else all that wait for a person.")] = None,
+    destination: DestinationOption = "",
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Have parked and dead deliveries tried again, with a fresh count, and a parked destination too."""
+    again = outbox.retry(load(config), now(), delivery_id=delivery, destination=destination)
+    typer.echo(f"{again} deliveries are tried again")
+
+
+@outbox_application.command()
+def cancel(delivery: int, why: Annotated[str, typer.Option()], config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Give DELIVERY up, and say why."""
+    outbox.cancel(load(config), delivery, why, now())
+    typer.echo(f"delivery {delivery} is CANCELLED")
+
+
+@outbox_application.command(name="export")
+def outbox_export(delivery: int, folder: Path, config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Copy the object of DELIVERY into FOLDER."""
+    typer.echo(outbox.export(load(config), delivery, folder))
 
 
 def _become(command: str, *arguments: str) -> NoReturn:

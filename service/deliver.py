@@ -1,14 +1,15 @@
 """Stage 6: objects in outbox/ reach each of their destinations, and each attempt leaves its trace."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import structlog
 
-from service.core.errors import IsocenterError, whereabouts
-from service.core.jobs import Delivery, DeliveryState, Verdict, judge, wait
+from service.core.errors import IsocenterError, Unreached, whereabouts
+from service.core.jobs import wait
+from service.core.outbox import Circuit, Delivery, DeliveryState, Trouble, Verdict, judge
 from service.edge.ledger import Ledger
 from service.edge.spool import Spool
 from service.edge.storage_scu import Remote, store
@@ -29,30 +30,52 @@ class Sender:
     jitter: Callable[[], float]
 
     def tick(self) -> None:
-        """Send what is due."""
+        """Send what is due, as much as the destination can be trusted with."""
         now = self.clock()
-        due = self.ledger.start_deliveries(self.name, now, now + LEASE, AT_ONCE)
-        waiting = {self._path(delivery): delivery for delivery in due}
-        if not waiting:
-            return
+        circuit = self.ledger.circuit(self.name)
+        room = circuit.room(now, AT_ONCE)
+        due = self.ledger.start_deliveries(self.name, now, now + LEASE, room) if room else []
+        if due:
+            self._send({self._path(delivery): delivery for delivery in due}, circuit)
+
+    def _send(self, waiting: dict[Path, Delivery], circuit: Circuit) -> None:
+        trouble, seen = Trouble.NONE, ""
         try:
             for path, status in store(self.remote, list(waiting)):
-                delivery = waiting.pop(path)
-                self._settle(delivery, judge(status, delivery.attempts))
+                verdict = judge(status, waiting[path].attempts)
+                self._settle(waiting.pop(path), verdict)
+                if verdict.trouble is Trouble.NO_ANSWER:  # what comes after it was not sent
+                    trouble, seen = verdict.trouble, verdict.seen
+                    break
+        except Unreached as error:
+            trouble, seen = Trouble(error.trouble), str(error)
         except IsocenterError as error:
-            self._give_back(list(waiting.values()), str(error))
+            trouble, seen = Trouble.NETWORK, str(error)
         except Exception as error:  # whatever the library raises in mid-send: what is left is sent again
-            self._give_back(list(waiting.values()), whereabouts(error))
+            trouble, seen = Trouble.NO_ANSWER, whereabouts(error)
+        if waiting:
+            self.ledger.put_back(list(waiting.values()), seen)
+        self._keep(circuit, circuit.after(trouble, seen, self.clock(), self.jitter()), seen)
 
-    def _give_back(self, waiting: Sequence[Delivery], seen: str) -> None:
-        for delivery in waiting:
-            self._settle(delivery, Verdict(DeliveryState.WAITING, counts=False, seen=seen))
+    def _keep(self, before: Circuit, circuit: Circuit, seen: str) -> None:
+        if circuit == before:
+            return
+        self.ledger.keep_circuit(self.name, str(self.remote), circuit, self.clock())
+        log = structlog.get_logger().bind(destination=self.name, failures=circuit.failures)
+        if circuit.parked:
+            log.error("destination parked: a person has to look", reason=circuit.parked)
+        elif circuit.failures:
+            log.warning("destination rests", until=str(circuit.next_at), reason=seen)
+        else:
+            log.info("destination answers again")
 
     def _settle(self, delivery: Delivery, verdict: Verdict) -> None:
         now = self.clock()
-        self.ledger.settle_delivery(delivery, verdict, now, now + wait(delivery.tries, self.jitter()))
+        next_at = now + wait(delivery.tries, self.jitter())
+        self.ledger.settle_delivery(delivery, verdict, str(self.remote), now, next_at)
         log = structlog.get_logger().bind(job=delivery.job_id, destination=self.name, seen=verdict.seen)
-        log.info("delivery", sop_instance=delivery.sop_instance_uid, state=verdict.state)
+        tell = log.error if verdict.state in {DeliveryState.DEAD, DeliveryState.PARKED} else log.info
+        tell("delivery", sop_instance=delivery.sop_instance_uid, state=verdict.state)
 
     def _path(self, delivery: Delivery) -> Path:
         return self.spool.outbox(delivery.job_id) / f"{delivery.sop_instance_uid}.dcm"

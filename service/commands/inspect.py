@@ -78,7 +78,7 @@ def requeue(settings: Settings, job_id: str, now: datetime) -> State:
     with opened(settings.ledger_url) as ledger:
         dead = ledger.dead_deliveries(job_id)
         if dead and all((outbox / f"{uid}.dcm").is_file() for uid in dead):
-            ledger.revive_deliveries(job_id, now)
+            ledger.retry_deliveries(now, job_id=job_id)
             return State.REPORTED
         return ledger.requeue(job_id, now)
 

@@ -2,6 +2,7 @@
 
 IsocenterError
 ├── TryAgain       the same step may succeed later: it is repeated, with back-off
+│   ├── Unreached      no association with a peer could be made
 │   └── NoRoom         the disk cannot take it now: repeated for as long as that lasts
 ├── Unsuitable     the input is not for this: it is declined, and the reason is shown
 │   └── NotAVolume     the frames do not form a volume; carries the named reason
@@ -17,6 +18,14 @@ class IsocenterError(Exception):
 
 class TryAgain(IsocenterError):  # noqa: N818 - named after what is done next
     """The same step may succeed later."""
+
+
+class Unreached(TryAgain):
+    """No association with a peer could be made: `trouble` is the kind (core/outbox)."""
+
+    def __init__(self, trouble: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.trouble = trouble
 
 
 class NoRoom(TryAgain):

@@ -112,68 +112,6 @@ def _joined(known: Job, job: Job) -> Job:
     return replace(known, destinations=tuple(dict.fromkeys((*known.destinations, *job.destinations))), notice=notice)
 
 
-class DeliveryState(StrEnum):
-    """One object on its way to one destination."""
-
-    WAITING = "WAITING"
-    SENDING = "SENDING"
-    SENT = "SENT"
-    DEAD = "DEAD"  # a person has to look
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """One object for one destination."""
-
-    delivery_id: int
-    job_id: str
-    sop_instance_uid: str
-    destination: str
-    state: DeliveryState
-    attempts: int  # that count towards DEAD
-    tries: int  # all of them: back-off grows with these
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What follows from one attempt to deliver: the next state, whether it counts, and what was seen."""
-
-    state: DeliveryState
-    counts: bool
-    seen: str
-
-
-REFUSALS = {"content": 2, "processing": 3}  # counted attempts after which an object is DEAD
-
-_BUSY = range(0xA700, 0xA800)
-_STORED = {0x0000, 0x0111, 0xB000, 0xB006, 0xB007}  # 0111: it has this SOP Instance already
-_CONTENT = (range(0xA900, 0xAA00), range(0xC000, 0xD000))
-UNREADABLE = -1  # in place of a status: the object's file is gone or damaged
-_NEVER = {
-    UNREADABLE: "its file is gone from outbox/ or damaged: requeue the job",
-    0x0122: "status 0x0122: this SOP Class is not accepted there",
-    0x0124: "status 0x0124: not authorised there",
-}
-
-
-def judge(status: int | None, attempts: int) -> Verdict:
-    """What a C-STORE status means for a delivery (PS3.4 table B.2-1); None is "no answer came".
-
-    `attempts` are the counted ones before this. No answer and out-of-resources never lead to DEAD.
-    """
-    if status is None:
-        return Verdict(DeliveryState.WAITING, False, "no answer: it may have been stored, and is sent again")
-    if status in _NEVER:
-        return Verdict(DeliveryState.DEAD, True, _NEVER[status])
-    seen = f"status 0x{status:04X}"
-    if status in _STORED:
-        return Verdict(DeliveryState.SENT, True, seen)
-    if status in _BUSY:
-        return Verdict(DeliveryState.WAITING, False, f"{seen}: out of resources")
-    most = REFUSALS["content" if any(status in span for span in _CONTENT) else "processing"]
-    return Verdict(DeliveryState.WAITING if attempts + 1 < most else DeliveryState.DEAD, True, seen)
-
-
 _WAITS = (5, 30, 120, 600, 1800)
 _LONGEST_WAIT = 3600
 

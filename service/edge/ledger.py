@@ -14,13 +14,16 @@ import sqlalchemy as sql
 from sqlalchemy.engine import Connection, Row
 
 from service.core.errors import Broken, TryAgain
-from service.core.jobs import ACTIVE, MOST_LAPSES, Delivery, DeliveryState, Event, Job, State, Verdict, after, wait
+from service.core.jobs import ACTIVE, MOST_LAPSES, Event, Job, State, wait
+from service.core.outbox import DeliveryState
 from service.edge.database import connect, migrate
-from service.edge.questions import STANDS, Questions, Standing, job_of
-from service.edge.tables import deliveries, events, jobs, series, stacks
+from service.edge.outbox import Outbox, add_delivery
+from service.edge.questions import STANDS, Standing, job_of
+from service.edge.steps import note, step, upsert
+from service.edge.tables import deliveries, jobs, series, stacks
 
 _SUPERSEDED = "a later arrival changed the stack: a new job has it"
-_UNSENT = deliveries.c.state.in_([DeliveryState.WAITING, DeliveryState.DEAD])
+_UNSENT = deliveries.c.state.in_([DeliveryState.WAITING, DeliveryState.PARKED, DeliveryState.DEAD])
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ class StackRow:
     reason: str
 
 
-class Ledger(Questions):
+class Ledger(Outbox):
     """One database. Every method is one transaction."""
 
     def __init__(self, url: str) -> None:
@@ -68,13 +71,13 @@ class Ledger(Questions):
         uid = closed.series_instance_uid
         values = {name: getattr(closed, name) for name in SeriesRow.__slots__} | {"closed_at": now}
         with self._engine.begin() as connection:
-            _upsert(connection, series, values)
+            upsert(connection, series, values)
             connection.execute(
                 stacks.update().where(stacks.c.series_instance_uid == uid).values(standing=Standing.SUPERSEDED)
             )
             for part in parts:
                 self._keep_part(connection, part)
-            _note(connection, now, uid, "CLOSE", closed.evidence)
+            note(connection, now, uid, "CLOSE", closed.evidence)
             self._decline_superseded(connection, uid, now)
 
     def _keep_part(self, connection: Connection, part: StackRow) -> None:
@@ -82,7 +85,7 @@ class Ledger(Questions):
             "standing": Standing.STANDS
         }
         known = connection.execute(sql.select(stacks.c.decision).where(stacks.c.stack_id == part.stack_id)).scalar()
-        _upsert(connection, stacks, values | {"decision": known or ""})
+        upsert(connection, stacks, values | {"decision": known or ""})
 
     def _decline_superseded(self, connection: Connection, series_instance_uid: str, now: datetime) -> None:
         old = sql.select(stacks.c.stack_id).where(
@@ -91,7 +94,7 @@ class Ledger(Questions):
         unsent = sql.and_(jobs.c.notice.is_not(None), jobs.c.state == State.REPORTED)
         resting = sql.or_(jobs.c.state.in_([State.QUEUED, State.INFERRED]), unsent)
         for row in connection.execute(sql.select(jobs).where(jobs.c.stack_id.in_(old), resting)).all():
-            _step(connection, row, Event.DECLINE, now, reason=_SUPERSEDED)
+            step(connection, row, Event.DECLINE, now, reason=_SUPERSEDED)
             connection.execute(deliveries.delete().where(deliveries.c.job_id == row.job_id, _UNSENT))
 
     def forget_files(self, series_instance_uid: str) -> None:
@@ -120,7 +123,7 @@ class Ledger(Questions):
                 if known is None:
                     connection.execute(jobs.insert().values(_job_values(job)))
                     said = f", not analysed because {job.notice.why}" if job.notice else ""
-                    _note(connection, job.created_at, job.job_id, "QUEUE", f"rule {job.rule}{said}")
+                    note(connection, job.created_at, job.job_id, "QUEUE", f"rule {job.rule}{said}")
 
     def claim(self, state: State, worker: str, now: datetime, until: datetime) -> Job | None:
         """The oldest due job in `state`, started and leased to `worker`; None when there is none."""
@@ -135,7 +138,7 @@ class Ledger(Questions):
             row = connection.execute(due).first()
             if row is None:
                 return None
-            started = _step(connection, row, Event.START, now, worker=worker, lease_until=until)
+            started = step(connection, row, Event.START, now, worker=worker, lease_until=until)
             return job_of(row, started)
 
     def renew(self, job: Job, worker: str, until: datetime) -> bool:
@@ -163,7 +166,7 @@ class Ledger(Questions):
                 return
             for destination, sop_instance_uids in plan.items():
                 for uid in sop_instance_uids:
-                    _add_delivery(connection, job.job_id, uid, destination, now)
+                    add_delivery(connection, job.job_id, uid, destination, now)
 
     def _settle(self, connection: Connection, job: Job, worker: str, event: Event, now: datetime, reason: str) -> State:
         row = connection.execute(sql.select(jobs).where(jobs.c.job_id == job.job_id)).one()
@@ -171,10 +174,10 @@ class Ledger(Questions):
             raise TryAgain(f"the lease of {job.job_id} was lost: it is {row.state}")
         standing = sql.select(stacks.c.standing).where(stacks.c.stack_id == job.stack_id)
         if event is Event.DONE and connection.execute(standing).scalar() == Standing.SUPERSEDED:
-            return _step(connection, row, Event.DECLINE, now, reason=_SUPERSEDED)
+            return step(connection, row, Event.DECLINE, now, reason=_SUPERSEDED)
         if event is Event.DECLINE:  # routing says why not, where a rule wants that
             connection.execute(stacks.update().where(stacks.c.stack_id == job.stack_id).values(decision=""))
-        return _step(connection, row, event, now, reason=reason)
+        return step(connection, row, event, now, reason=reason)
 
     def expire_leases(self, now: datetime) -> list[str]:
         """Give back every job and delivery whose holder is gone; returns the jobs. Its fifth lapse is a job's end."""
@@ -187,66 +190,13 @@ class Ledger(Questions):
             connection.execute(deliveries.update().where(*sending).values(state=DeliveryState.WAITING, next_at=now))
             return [row.job_id for row in rows]
 
-    def give_deliveries_back(self, now: datetime) -> None:
-        """Have everything sent again that a dispatcher was sending when it died; a ledger has one at a time."""
-        waiting = {"state": DeliveryState.WAITING, "next_at": now}
-        with self._engine.begin() as connection:
-            connection.execute(deliveries.update().where(deliveries.c.state == DeliveryState.SENDING).values(waiting))
-
     def requeue(self, job_id: str, now: datetime) -> State:
         """Start a failed, declined or reported job again. Raises Broken for any other, or when there is none."""
         with self._engine.begin() as connection:
             row = connection.execute(sql.select(jobs).where(jobs.c.job_id == job_id)).first()
             if row is None:
                 raise Broken(f"there is no job {job_id}: `isocenter jobs` lists them")
-            return _step(connection, row, Event.REQUEUE, now, reason="")
-
-    def revive_deliveries(self, job_id: str, now: datetime) -> None:
-        """Have a job's dead deliveries tried again."""
-        dead = (deliveries.c.job_id == job_id, deliveries.c.state == DeliveryState.DEAD)
-        alive = {"state": DeliveryState.WAITING, "attempts": 0, "tries": 0, "next_at": now}
-        with self._engine.begin() as connection:
-            connection.execute(deliveries.update().where(*dead).values(alive))
-            _note(connection, now, job_id, "REQUEUE", "its dead deliveries")
-
-    def start_deliveries(self, destination: str, now: datetime, until: datetime, limit: int) -> list[Delivery]:
-        """Up to `limit` due deliveries to a destination, oldest first, leased until `until`."""
-        due = (
-            sql.select(deliveries)
-            .where(
-                deliveries.c.destination == destination,
-                deliveries.c.state == DeliveryState.WAITING,
-                deliveries.c.next_at <= now,
-            )
-            .order_by(deliveries.c.next_at, deliveries.c.delivery_id)
-            .limit(limit)
-        )
-        with self._engine.begin() as connection:
-            rows = connection.execute(due).all()
-            mine = deliveries.c.delivery_id.in_([row.delivery_id for row in rows])
-            connection.execute(deliveries.update().where(mine).values(state=DeliveryState.SENDING, lease_until=until))
-            return [_delivery(row) for row in rows]
-
-    def settle_delivery(self, delivery: Delivery, verdict: Verdict, now: datetime, next_at: datetime) -> None:
-        """Record what one try led to; the job is DELIVERED once nothing of it is left to send."""
-        subject = f"{delivery.job_id}/{delivery.sop_instance_uid}/{delivery.destination}"
-        values = {
-            "state": verdict.state,
-            "attempts": delivery.attempts + verdict.counts,
-            "tries": delivery.tries + 1,
-            "next_at": next_at,
-            "seen": verdict.seen,
-        }
-        mine = (deliveries.c.delivery_id == delivery.delivery_id, deliveries.c.state == DeliveryState.SENDING)
-        left = sql.select(sql.func.count()).where(
-            deliveries.c.job_id == delivery.job_id, deliveries.c.state != DeliveryState.SENT
-        )
-        with self._engine.begin() as connection:
-            connection.execute(deliveries.update().where(*mine).values(values))
-            _note(connection, now, subject, verdict.state, verdict.seen)
-            row = connection.execute(sql.select(jobs).where(jobs.c.job_id == delivery.job_id)).one()
-            if row.state == State.REPORTED and connection.execute(left).scalar() == 0:
-                _step(connection, row, Event.DELIVER, now, reason="")
+            return step(connection, row, Event.REQUEUE, now, reason="")
 
 
 @contextmanager
@@ -260,51 +210,14 @@ def opened(url: str) -> Iterator[Ledger]:
         ledger.close()
 
 
-def _upsert(connection: Connection, table: sql.Table, values: dict[str, Any]) -> None:
-    (key,) = table.primary_key
-    same = key == values[key.name]
-    if connection.execute(table.update().where(same).values(values)).rowcount == 0:
-        connection.execute(table.insert().values(values))
-
-
-def _step(connection: Connection, row: Row[Any], event: Event, now: datetime, **changes: Any) -> State:
-    """One transition and its event row; the state it ends in."""
-    before, reason = State(row.state), changes.pop("reason", "")
-    state = after(before, event)
-    values = {"state": state, "changed_at": now, "reason": reason, "lease_until": None, "worker": ""} | changes
-    if event in {Event.DONE, Event.REQUEUE}:
-        values |= {"attempts": 0, "lapses": 0, "next_at": now}
-    guard = (jobs.c.job_id == row.job_id, jobs.c.state == before, jobs.c.worker == row.worker)
-    if connection.execute(jobs.update().where(*guard).values(values)).rowcount != 1:
-        raise TryAgain(f"{row.job_id} was changed by another worker")
-    _note(connection, now, row.job_id, event, reason, before, state)
-    return state
-
-
 def _lapse(connection: Connection, row: Row[Any], now: datetime) -> None:
     """Give back a job whose lease expired; the one that outlives too many is for a person."""
     lapses = row.lapses + 1
     if lapses >= MOST_LAPSES:
-        _step(connection, row, Event.FAIL, now, reason=f"its worker died {lapses} times while it ran")
+        step(connection, row, Event.FAIL, now, reason=f"its worker died {lapses} times while it ran")
         return
     next_at = now if lapses == 1 else now + wait(lapses)
-    _step(connection, row, Event.RETRY, now, reason="its lease expired", lapses=lapses, next_at=next_at)
-
-
-def _note(connection: Connection, now: datetime, subject: str, event: str, reason: str, *states: State) -> None:
-    before, state = states or ("", "")
-    connection.execute(
-        events.insert().values(at=now, subject=subject, event=event, before=before, after=state, reason=reason)
-    )
-
-
-def _add_delivery(connection: Connection, job_id: str, uid: str, destination: str, now: datetime) -> None:
-    same = (deliveries.c.sop_instance_uid == uid, deliveries.c.destination == destination)
-    again = {"state": DeliveryState.WAITING, "attempts": 0, "tries": 0, "next_at": now, "seen": ""}
-    if connection.execute(deliveries.update().where(*same).values(again)).rowcount == 0:
-        connection.execute(
-            deliveries.insert().values(job_id=job_id, sop_instance_uid=uid, destination=destination, **again)
-        )
+    step(connection, row, Event.RETRY, now, reason="its lease expired", lapses=lapses, next_at=next_at)
 
 
 def _job_values(job: Job) -> dict[str, Any]:
@@ -317,8 +230,3 @@ def _job_values(job: Job) -> dict[str, Any]:
         "next_at": job.created_at,
         "changed_at": job.created_at,
     }
-
-
-def _delivery(row: Row[Any]) -> Delivery:
-    values = {name: getattr(row, name) for name in Delivery.__slots__}
-    return Delivery(**values | {"state": DeliveryState.SENDING})

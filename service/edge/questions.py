@@ -11,8 +11,9 @@ import sqlalchemy as sql
 from sqlalchemy.engine import Connection, Engine, Row
 
 from service.core.errors import Broken
-from service.core.jobs import DeliveryState, Job, State
-from service.edge.tables import deliveries, events, jobs, series, stacks
+from service.core.jobs import Job, State
+from service.core.outbox import CLOSED, LEFT_TO_A_PERSON, Circuit, DeliveryState
+from service.edge.tables import attempts, circuits, deliveries, events, jobs, series, stacks
 
 
 class Standing(StrEnum):
@@ -120,9 +121,33 @@ class Questions:
                 is not None
             )
 
+    def circuit(self, destination: str) -> Circuit:
+        """How a destination fares."""
+        wanted = sql.select(circuits).where(circuits.c.destination == destination)
+        row = next(iter(self._plain(wanted)), None)
+        return Circuit(row["failures"], row["next_at"], row["parked"]) if row else CLOSED
+
+    def deliveries_where(self, *, destination: str = "", state: str = "") -> list[dict[str, Any]]:
+        """The deliveries to a destination, in a state, oldest first; all of them where neither is named."""
+        wanted = sql.select(deliveries).order_by(deliveries.c.delivery_id)
+        if destination:
+            wanted = wanted.where(deliveries.c.destination == destination)
+        return self._plain(wanted.where(deliveries.c.state == state) if state else wanted)
+
+    def delivery(self, delivery_id: int) -> dict[str, Any]:
+        """One delivery. Raises Broken when there is none of that number."""
+        for row in self._plain(sql.select(deliveries).where(deliveries.c.delivery_id == delivery_id)):
+            return row
+        raise Broken(f"there is no delivery {delivery_id}: `isocenter outbox list` shows them all")
+
+    def attempts_of(self, delivery_id: int) -> list[dict[str, Any]]:
+        """Every attempt at a delivery, oldest first."""
+        mine = attempts.c.delivery_id == delivery_id
+        return self._plain(sql.select(attempts).where(mine).order_by(attempts.c.attempt_id))
+
     def dead_deliveries(self, job_id: str) -> list[str]:
-        """SOP Instance UIDs of a job's objects that a destination did not take."""
-        dead = (deliveries.c.job_id == job_id, deliveries.c.state == DeliveryState.DEAD)
+        """SOP Instance UIDs of a job's objects that a destination did not take and that wait for a person."""
+        dead = (deliveries.c.job_id == job_id, deliveries.c.state.in_(LEFT_TO_A_PERSON))
         with self._engine.begin() as connection:
             return list(connection.execute(sql.select(deliveries.c.sop_instance_uid).where(*dead)).scalars())
 

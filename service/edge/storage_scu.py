@@ -15,14 +15,15 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, _config, build_context, evt
 from pynetdicom.sop_class import Verification
 
-from service.core.errors import Broken, TryAgain
-from service.core.jobs import UNREADABLE
+from service.core.errors import Broken, Unreached
+from service.core.outbox import UNREADABLE, Trouble
 
 _config.LOG_HANDLER_LEVEL = "none"
 
 _NATIVE = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 30.0  # a PACS may take its time to store one object
+_PERMANENT = 1  # result of an A-ASSOCIATE-RJ (PS3.8 9.3.4)
 STALL_MILLISECONDS = 10_000  # unacknowledged bytes end the connection (TCP_USER_TIMEOUT)
 
 
@@ -112,7 +113,7 @@ def associated(
         evt_handlers=[(evt.EVT_CONN_OPEN, _prepare), *handlers],
     )
     if not association.is_established:
-        raise TryAgain(_why_not(association, remote))
+        raise _unreached(association, remote)
     try:
         yield association
     finally:
@@ -156,11 +157,15 @@ def _prepare(event: Any) -> None:
     connection.settimeout(STALL_MILLISECONDS / 1000)
 
 
-def _why_not(association: Any, remote: Remote) -> str:
+def _unreached(association: Any, remote: Remote) -> Unreached:
     if association.is_rejected:
         answer = association.acceptor.primitive
-        return f"{remote} rejected the association: {answer.reason_str} (source: {answer.source_str})"
-    return f"{remote} is not reachable, or closed the connection"
+        trouble = Trouble.CONFIGURATION if answer.result == _PERMANENT else Trouble.BUSY
+        sentence = f"{remote} rejected the association: {answer.reason_str} (source: {answer.source_str})"
+        return Unreached(trouble, sentence)
+    if association.rejected_contexts:  # it accepted the association and not one of the contexts
+        return Unreached(Trouble.CONFIGURATION, f"{remote} accepts nothing of what was offered")
+    return Unreached(Trouble.NETWORK, f"{remote} is not reachable, or closed the connection")
 
 
 def _status(answer: Any) -> int | None:

@@ -126,3 +126,27 @@ deliveries = Table(
     UniqueConstraint("sop_instance_uid", "destination"),
     Index("deliveries_due", "destination", "state", "next_at"),
 )
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("attempt_id", Integer, primary_key=True, autoincrement=True),
+    Column(
+        "delivery_id", Integer, ForeignKey("deliveries.delivery_id", ondelete="CASCADE"), nullable=False, index=True
+    ),
+    Column("at", Moment, nullable=False),
+    Column("peer", Text, nullable=False),
+    Column("status", Integer, nullable=True),  # none: there was no answer
+    Column("trouble", String(16), nullable=False),  # empty: there was none
+    Column("seen", Text, nullable=False),
+)
+
+circuits = Table(
+    "circuits",
+    metadata,
+    Column("destination", String(64), primary_key=True),
+    Column("failures", Integer, nullable=False),  # in a row
+    Column("next_at", Moment, nullable=True),
+    Column("parked", Text, nullable=False),  # why a person has to look; empty: nobody has to
+    Column("configured", Text, nullable=False),  # the destination as it was then: when it changes, it is tried again
+)

@@ -39,6 +39,7 @@ def run(settings: Settings) -> None:
     with opened(settings.ledger_url) as ledger:
         ledger.forget_decisions()  # routing everything again is the recovery procedure
         ledger.give_deliveries_back(now())
+        ledger.unpark_changed({each.name: str(remote_for(settings, each)) for each in settings.destinations}, now())
         for name in ledger.waiting_for() - {destination.name for destination in settings.destinations}:
             structlog.get_logger().error("results wait for a destination that is not configured", destination=name)
         scheduler = _schedule(settings, spool, ledger)

@@ -1,5 +1,6 @@
 """What becomes of a delivery, whatever the PACS does."""
 
+import json
 import socket
 import threading
 import time
@@ -12,7 +13,7 @@ import pytest
 from pynetdicom import AE, evt
 
 from service.commands.archive import free_port
-from service.core.errors import TryAgain
+from service.core.errors import Broken, TryAgain
 from service.core.jobs import Event, Job, State
 from service.deliver import Sender
 from service.derived.encoding import encode
@@ -25,6 +26,7 @@ from service.edge.storage_scp import Door, StorageScp
 from service.edge.storage_scu import Remote, store
 from service.edge.tables import deliveries, jobs
 from tests import factories
+from tests.node import run_command
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -116,7 +118,7 @@ def test_every_object_reaches_every_destination_and_the_job_is_delivered(
         pytest.param(0xA900, 1, "WAITING", id="content refused once"),
         pytest.param(0xC000, 2, "DEAD", id="content refused twice"),
         pytest.param(0x0110, 3, "DEAD", id="processing failure three times"),
-        pytest.param(0x0124, 1, "DEAD", id="not authorised"),
+        pytest.param(0x0124, 1, "PARKED", id="not authorised"),
         pytest.param(0x0111, 1, "SENT", id="it has it already"),
     ],
 )
@@ -170,7 +172,7 @@ def test_a_destination_that_is_down_keeps_its_objects_and_names_itself(
     assert states(ledger, "other") == ["WAITING"] * 2
 
 
-def test_a_sop_class_that_is_not_accepted_is_dead_at_once_and_says_so(
+def test_a_sop_class_that_is_not_accepted_is_parked_at_once_and_says_so(
     ledger: Ledger, spool: Spool, clock: Clock
 ) -> None:
 
@@ -179,7 +181,7 @@ def test_a_sop_class_that_is_not_accepted_is_dead_at_once_and_says_so(
     server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_ECHO, lambda _: 0x0000)])
     sender(ledger, spool, clock, server.server_address[1]).tick()
     server.shutdown()
-    assert states(ledger) == ["DEAD"] * 2
+    assert states(ledger) == ["PARKED"] * 2
     assert seen(ledger) == {"status 0x0122: this SOP Class is not accepted there"}
 
 
@@ -214,3 +216,98 @@ def test_a_peer_that_accepts_and_says_nothing_is_given_up_within_its_deadline(tm
     with silent() as port, pytest.raises(TryAgain):
         list(store(Remote("ISOCENTER", "PACS", "127.0.0.1", port), [path]))
     assert time.monotonic() - began < 15
+
+
+def test_every_attempt_is_kept_with_its_peer_status_and_trouble(ledger: Ledger, spool: Spool, clock: Clock) -> None:
+    with pacs(0xA700, 0xA700, 0x0000) as (port, _):
+        for _ in range(2):
+            sender(ledger, spool, clock, port).tick()
+            clock.moment += timedelta(hours=2)
+    first = ledger.deliveries_where(destination="pacs")[0]
+    kept = [(each["peer"], each["status"], each["trouble"]) for each in ledger.attempts_of(first["delivery_id"])]
+    assert kept == [(f"PACS at 127.0.0.1:{port}", 0xA700, "busy"), (f"PACS at 127.0.0.1:{port}", 0x0000, "")]
+
+
+def test_a_destination_that_is_down_is_tried_once_at_each_growing_interval_and_then_gets_all(
+    ledger: Ledger, spool: Spool, clock: Clock
+) -> None:
+    port = free_port()
+    began = clock.moment
+    tried = set()
+    while clock.moment < began + timedelta(hours=24):
+        sender(ledger, spool, clock, port).tick()
+        tried.add(ledger.circuit("pacs").failures)
+        clock.moment += timedelta(minutes=1)
+    assert ledger.circuit("pacs").failures == max(tried) < 32
+    assert [row["tries"] for row in ledger.deliveries_where(destination="pacs")] == [0, 0]
+    clock.moment += timedelta(hours=1)
+    scp = StorageScp(Door("PACS"), lambda offer: InMemory(offer, lambda *_: 0x0000), lambda _: None)
+    with listening(scp) as up:
+        again = sender(ledger, spool, clock, up)
+        again.tick()
+        assert sorted(states(ledger)) == ["SENT", "WAITING"]  # one to see whether it answers
+        again.tick()
+    assert states(ledger) == ["SENT"] * 2
+
+
+def test_a_destination_that_rejects_us_is_parked_until_its_configuration_changes_or_a_person_retries(
+    ledger: Ledger, spool: Spool, clock: Clock
+) -> None:
+    entity = AE("OTHER")
+    entity.require_called_aet = True
+    entity.add_supported_context("1.2.840.10008.5.1.4.1.1.2")
+    server = entity.start_server(("127.0.0.1", 0), block=False)
+    refused = sender(ledger, spool, clock, server.server_address[1])
+    refused.tick()
+    clock.moment += timedelta(days=30)
+    refused.tick()
+    server.shutdown()
+    circuit = ledger.circuit("pacs")
+    assert "rejected the association: Called AE title not recognised" in circuit.parked
+    assert states(ledger) == ["WAITING"] * 2
+    ledger.unpark_changed({"pacs": str(refused.remote)}, clock.moment)
+    assert ledger.circuit("pacs").parked
+    ledger.unpark_changed({"pacs": "PACS at 10.0.0.5:104"}, clock.moment)
+    assert not ledger.circuit("pacs").parked
+
+
+def test_a_person_may_retry_cancel_and_look(ledger: Ledger, spool: Spool, clock: Clock) -> None:
+    with pacs(0xC000) as (port, _):
+        for _ in range(2):
+            sender(ledger, spool, clock, port).tick()
+            clock.moment += timedelta(hours=2)
+    first, second = (row["delivery_id"] for row in ledger.deliveries_where(destination="pacs"))
+    assert ledger.retry_deliveries(clock.moment, delivery_id=first) == 1
+    ledger.cancel_delivery(second, "the study was deleted", clock.moment)
+    assert states(ledger) == ["WAITING", "CANCELLED"]
+    assert len(ledger.attempts_of(first)) == 2
+    with pytest.raises(Broken, match="is CANCELLED: only what waits can be cancelled"):
+        ledger.cancel_delivery(second, "again", clock.moment)
+
+
+def test_the_command_line_lists_shows_retries_cancels_and_exports(
+    ledger: Ledger, spool: Spool, clock: Clock, tmp_path: Path
+) -> None:
+    with pacs(0x0124) as (port, _):
+        sender(ledger, spool, clock, port).tick()
+    (tmp_path / "node.yaml").write_text("spool: spool\n")
+    (tmp_path / "rules.yaml").write_text("rules: []\n")
+    (tmp_path / "destinations.yaml").write_text(
+        f"destinations:\n  - {{name: pacs, ae_title: PACS, host: 127.0.0.1, port: {port}}}\n"
+    )
+
+    def outbox(*words: str) -> str:
+        ran = run_command("outbox", *words, "--config", str(tmp_path))
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout
+
+    parked = json.loads(outbox("list", "--destination", "pacs", "--state", "parked", "--json"))["deliveries"]
+    assert len(parked) == 2
+    first, second = (str(row["delivery_id"]) for row in parked)
+    (attempt,) = json.loads(outbox("show", first, "--json"))["attempts"]
+    assert (attempt["trouble"], attempt["seen"]) == ("configuration", "status 0x0124: not authorised there")
+    assert outbox("retry", first) == "1 deliveries are tried again\n"
+    assert outbox("cancel", second, "--why", "not wanted") == f"delivery {second} is CANCELLED\n"
+    exported = Path(outbox("export", first, str(tmp_path / "out")).strip())
+    assert exported.read_bytes() == (spool.outbox("job") / exported.name).read_bytes()
+    assert states(ledger) == ["WAITING", "CANCELLED"]

@@ -10,12 +10,9 @@ from service.core.jobs import (
     ACTIVE,
     MOST_ATTEMPTS,
     TRANSITIONS,
-    UNREADABLE,
-    DeliveryState,
     Event,
     State,
     after,
-    judge,
     outcome,
     wait,
 )
@@ -77,30 +74,6 @@ def test_no_state_is_a_dead_end_for_a_person_except_delivered() -> None:
 )
 def test_an_error_decides_what_is_done_next(error: Exception, attempts: int, event: Event) -> None:
     assert outcome(error, attempts) is event
-
-
-@pytest.mark.parametrize(
-    ("status", "attempts", "state", "counts"),
-    [
-        pytest.param(0x0000, 0, DeliveryState.SENT, True, id="success"),
-        pytest.param(0xB000, 0, DeliveryState.SENT, True, id="coercion"),
-        pytest.param(0x0111, 0, DeliveryState.SENT, True, id="it has it already"),
-        pytest.param(0xA700, 50, DeliveryState.WAITING, False, id="out of resources, for ever"),
-        pytest.param(None, 50, DeliveryState.WAITING, False, id="no answer, for ever"),
-        pytest.param(0xA900, 0, DeliveryState.WAITING, True, id="content refused once"),
-        pytest.param(0xC000, 1, DeliveryState.DEAD, True, id="content refused twice"),
-        pytest.param(0x0110, 1, DeliveryState.WAITING, True, id="processing failure twice"),
-        pytest.param(0x0110, 2, DeliveryState.DEAD, True, id="processing failure three times"),
-        pytest.param(0x0124, 0, DeliveryState.DEAD, True, id="not authorised"),
-        pytest.param(UNREADABLE, 0, DeliveryState.DEAD, True, id="its file is gone"),
-        pytest.param(0x0122, 0, DeliveryState.DEAD, True, id="SOP Class not supported"),
-    ],
-)
-def test_a_status_decides_what_becomes_of_a_delivery(
-    status: int | None, attempts: int, state: DeliveryState, counts: bool
-) -> None:
-    verdict = judge(status, attempts)
-    assert (verdict.state, verdict.counts) == (state, counts)
 
 
 def test_back_off_grows_to_an_hour_and_stays_within_its_jitter() -> None:

@@ -12,7 +12,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
 from service.core.errors import Broken, TryAgain
-from service.core.jobs import MOST_LAPSES, DeliveryState, Event, Job, State, Verdict, judge
+from service.core.jobs import MOST_LAPSES, Event, Job, State
+from service.core.outbox import DeliveryState, judge
 from service.core.refusals import Notice, SayWhyNot
 from service.edge.ledger import Ledger, SeriesRow, StackRow, opened
 from service.edge.questions import EndedSeries
@@ -196,7 +197,7 @@ def test_a_job_is_delivered_when_every_object_is_at_every_destination(ledger: Le
     for destination in ("pacs", "research"):
         for delivery in ledger.start_deliveries(destination, NOW, SOON, 10):
             assert state_of(ledger) == State.REPORTED
-            ledger.settle_delivery(delivery, judge(0x0000, 0), NOW, NOW)
+            ledger.settle_delivery(delivery, judge(0x0000, 0), "peer", NOW, NOW)
     assert state_of(ledger) == State.DELIVERED
 
 
@@ -218,10 +219,10 @@ def test_a_new_dispatcher_sends_at_once_what_the_last_one_was_sending(ledger: Le
 def test_a_dead_delivery_stays_until_a_person_requeues_its_job(ledger: Ledger) -> None:
     reported(ledger, a_job(), "1.1")
     (delivery,) = ledger.start_deliveries("pacs", NOW, SOON, 10)
-    ledger.settle_delivery(delivery, Verdict(DeliveryState.DEAD, True, "status 0xC000"), NOW, NOW)
+    ledger.settle_delivery(delivery, judge(0xC000, 1), "peer", NOW, NOW)
     assert ledger.start_deliveries("pacs", SOON, SOON, 10) == []
     assert ledger.dead_deliveries("job") == ["1.1"]
-    ledger.revive_deliveries("job", NOW)
+    assert ledger.retry_deliveries(NOW, job_id="job") == 1
     assert len(ledger.start_deliveries("pacs", NOW, SOON, 10)) == 1
     assert [row["state"] for row in ledger.rows(deliveries)] == [DeliveryState.SENDING]
 
