@@ -43,7 +43,12 @@ MOMENTS = {
     "worker, while it reports": Moment("worker", "START", "REPORTING"),
     "dispatcher, while it delivers": Moment("dispatcher", "DONE", "REPORTED"),
 }
-SELDOM = ("worker, when findings are there", "worker, while it reports")  # half a minute each
+SELDOM = (  # half a minute each
+    "worker, when findings are there",
+    "worker, while it reports",
+    "dispatcher, when the Series is closed",
+    "dispatcher, when the job is queued",
+)
 
 
 @pytest.fixture(scope="module")

@@ -49,9 +49,3 @@ def test_an_object_that_differs_is_named_with_its_attribute(node: Node) -> None:
     report.write_bytes(kept)
     assert seen.returncode == 1
     assert f"SR object {report.stem}: ContentTime" in seen.stdout
-
-
-def test_a_job_that_is_not_there_is_named(node: Node) -> None:
-    seen = run_command("replay", "0123", "--config", str(node.settings.folder))
-    assert seen.returncode == 2
-    assert "no jobs begin with '0123'" in seen.stderr

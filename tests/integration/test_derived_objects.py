@@ -221,7 +221,7 @@ def _drawn_by_dcmqi(path: Path, findings: Findings) -> NDArray[np.bool_]:
     "of",
     [
         "phantom CT with every sort of finding",
-        "hippocampus MR",
+        pytest.param("hippocampus MR", marks=pytest.mark.exhaustive),
         pytest.param("phantom CT without a finding", marks=pytest.mark.exhaustive),
     ],
 )

@@ -107,6 +107,7 @@ def test_dsrdump_reads_what_is_there_and_what_is_not(case: Case, outside_tool: T
         assert (seen.count("POLYLINE"), seen.count("POINT,")) == (1, 1)
 
 
+@pytest.mark.exhaustive  # PixelMed takes half a minute
 @pytest.mark.parametrize("case", ["DX"], indirect=True)
 def test_pixelmed_finds_no_fault_in_the_template(case: Case, pixelmed: list[str]) -> None:
     assert {name: template_faults(pixelmed, objects["SR"]) for name, objects in case.objects.items()} == {

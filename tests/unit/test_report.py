@@ -131,7 +131,7 @@ def test_a_mistake_of_a_builder_is_caught_and_nothing_is_sent(
 
 
 def test_each_destination_gets_what_its_profile_says_and_what_is_alike_is_made_once(spool: Spool) -> None:
-    profiles = {"first": PRESETS["usual"], "second": PRESETS["ohif"], "third": _only(Kind.REPORT)}
+    profiles = {"first": PRESETS["usual"], "second": PRESETS["orthanc"], "third": _only(Kind.REPORT)}
     report(Desk(spool.root, profiles, "0.1.0"), job("first", "second", "third"))
     plan = read_plan(spool, "job")
     modalities = {
