@@ -15,7 +15,7 @@ demo: $(STAMP)   ## send a synthetic CT through a whole node and show what comes
 test: $(STAMP)   ## all checks and tests; installs Orthanc, DCMTK, dicom3tools and poppler when it may
 	@sh tests/tools.sh
 	@$(MAKE) --no-print-directory check
-	$(BIN)/python -m pytest -n 3 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 exhaustive: $(STAMP) ## what the tests leave out for the sake of time: every system call, 10,000 associations, more kills
 	@sh tests/tools.sh

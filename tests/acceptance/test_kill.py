@@ -170,6 +170,7 @@ def assert_a_new_node_completes(settings: Settings, pacs: Orthanc, series: list[
         _assert_complete(node, pacs, series)
 
 
+@pytest.mark.exhaustive  # a minute
 def test_a_killed_node_goes_on_where_it_was(
     tmp_path: Path, pacs: Orthanc, series: list[Path], packages_folder: Path
 ) -> None:

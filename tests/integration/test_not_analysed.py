@@ -134,6 +134,7 @@ def test_the_archive_receives_one_report_and_one_picture_of_a_series_with_a_hole
     assert {dataset.SeriesDescription for dataset in found} == {"AI not analysed: Tiny"}
 
 
+@pytest.mark.exhaustive  # half a minute
 def test_the_archive_receives_them_once_though_worker_and_dispatcher_are_killed(
     pacs: Orthanc, outside_tool: Tool, tmp_path: Path
 ) -> None:
