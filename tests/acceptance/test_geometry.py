@@ -126,6 +126,7 @@ def test_a_tilted_gantry_is_straightened_for_the_model_and_its_frames_are_drawn_
     assert dice_of_what_comes_back(scan, ct_series(scan.volume, Subject(seed="tilt")), node, pacs, tmp_path) > 0.9
 
 
+@pytest.mark.exhaustive  # half a minute
 def test_uneven_slices_are_interpolated_for_a_model_that_allows_it_and_drawn_where_they_lie(
     phantom: Phantom, pacs: Orthanc, tmp_path: Path
 ) -> None:

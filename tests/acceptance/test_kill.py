@@ -184,6 +184,7 @@ def test_a_killed_node_goes_on_where_it_was(
     assert_a_new_node_completes(settings, pacs, series)
 
 
+@pytest.mark.exhaustive  # a minute
 def test_a_stopped_node_leaves_no_work_in_the_air(
     tmp_path: Path, pacs: Orthanc, series: list[Path], packages_folder: Path
 ) -> None:

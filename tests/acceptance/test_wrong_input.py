@@ -149,6 +149,7 @@ def test_a_broken_rules_file_stops_the_start_with_file_line_and_cure_and_nothing
     assert answers(node)
 
 
+@pytest.mark.exhaustive  # it waits for two intervals
 def test_results_wait_for_a_destination_that_is_down_and_arrive_when_it_is_up(
     tmp_path: Path, storescu: str, packages_folder: Path
 ) -> None:

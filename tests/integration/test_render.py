@@ -74,6 +74,7 @@ def test_render_writes_the_picture_that_was_sent(done: Done, tmp_path: Path) -> 
     assert np.array_equal(sent[: drawn.size], drawn.ravel())
 
 
+@pytest.mark.exhaustive  # twenty seconds
 def test_render_writes_contact_sheets_as_jpeg(done: Done, tmp_path: Path) -> None:
     words = ["render", done.job, "--config", done.config, "--output", str(tmp_path), "--format", "jpeg"]
     alone = run_command(*words).stdout.split()
