@@ -62,6 +62,17 @@ NODULE = Term(
     type=Code(value="27925004", scheme="SCT", meaning="Nodule"),
     color_rgb=(240, 220, 60),
 )
+_ONLY = (Kind.SEGMENTATION,)
+SEGMENTATION_FORMS = {
+    "binary": Profile(objects=_ONLY),
+    "binary, deflated": Profile(objects=_ONLY, compression="deflate"),
+    "fractional, RLE": Profile(objects=_ONLY, segmentation="fractional", compression="rle"),
+    "binary, with empty frames": Profile(objects=_ONLY, empty_frames=True),
+    "label map": Profile(objects=_ONLY, segmentation="labelmap"),
+    "label map, RLE": Profile(objects=_ONLY, segmentation="labelmap", compression="rle"),
+    "label map, deflated": Profile(objects=_ONLY, segmentation="labelmap", compression="deflate"),
+    "label map, with empty frames": Profile(objects=_ONLY, segmentation="labelmap", empty_frames=True),
+}
 ALGORITHM = Algorithm(
     name="abdomen",
     version="1.0.0",

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from service.core.errors import Broken
+from service.core.outbox import CLOSED
 from service.edge.ledger import opened
 from service.edge.spool import Spool
 from service.settings import Settings
@@ -43,12 +44,16 @@ def resting(settings: Settings) -> Rows:
 
 
 def retry(settings: Settings, now: datetime, *, delivery_id: int | None, destination: str) -> int:
-    """Have one delivery, or all to a destination that wait for a person, tried again; how many that are."""
+    """Have one delivery, or all (to a destination) that wait for a person, tried again; how many that are.
+
+    A destination of theirs that is parked, or rests, is tried at once.
+    """
     with opened(settings.ledger_url) as ledger:
         if delivery_id is not None:
-            ledger.delivery(delivery_id)
-        if destination:
-            ledger.release(destination, now)
+            destination = ledger.delivery(delivery_id)["destination"]
+        for each in settings.destinations:
+            if destination in {"", each.name} and ledger.circuit(each.name) != CLOSED:
+                ledger.release(each.name, now)
         return ledger.retry_deliveries(now, destination=destination, delivery_id=delivery_id)
 
 

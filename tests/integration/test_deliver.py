@@ -15,6 +15,7 @@ from pynetdicom import AE, evt
 from service.commands.archive import free_port
 from service.core.errors import Broken, TryAgain
 from service.core.jobs import Event, Job, State
+from service.core.outbox import CLOSED, Trouble
 from service.deliver import Sender
 from service.derived.encoding import encode
 from service.edge.file_meta import Offer
@@ -306,7 +307,9 @@ def test_the_command_line_lists_shows_retries_cancels_and_exports(
     first, second = (str(row["delivery_id"]) for row in parked)
     (attempt,) = json.loads(outbox("show", first, "--json"))["attempts"]
     assert (attempt["trouble"], attempt["seen"]) == ("configuration", "status 0x0124: not authorised there")
+    ledger.keep_circuit("pacs", "as it is", CLOSED.after(Trouble.CONFIGURATION, "rejected", NOW), NOW)
     assert outbox("retry", first) == "1 deliveries are tried again\n"
+    assert ledger.circuit("pacs") == CLOSED
     assert outbox("cancel", second, "--why", "not wanted") == f"delivery {second} is CANCELLED\n"
     exported = Path(outbox("export", first, str(tmp_path / "out")).strip())
     assert exported.read_bytes() == (spool.outbox("job") / exported.name).read_bytes()

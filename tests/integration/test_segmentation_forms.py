@@ -28,16 +28,7 @@ from tests.validators import OF_LABEL_MAP, faults
 
 Tool = Callable[[str], str]
 
-ONLY = (Kind.SEGMENTATION,)
-FORMS = {
-    "binary": Profile(objects=ONLY),
-    "binary, deflated": Profile(objects=ONLY, compression="deflate"),
-    "fractional, RLE": Profile(objects=ONLY, segmentation="fractional", compression="rle"),
-    "binary, with empty frames": Profile(objects=ONLY, empty_frames=True),
-    "label map": Profile(objects=ONLY, segmentation="labelmap"),
-    "label map, RLE": Profile(objects=ONLY, segmentation="labelmap", compression="rle"),
-    "label map, deflated": Profile(objects=ONLY, segmentation="labelmap", compression="deflate"),
-}
+FORMS = factories.SEGMENTATION_FORMS
 
 
 def _many(grid: Grid, count: int) -> Findings:

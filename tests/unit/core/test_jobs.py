@@ -1,4 +1,4 @@
-"""What may follow what in the life of a job, and what a status means for a delivery."""
+"""What may follow what in the life of a job, and what an error in a step means."""
 
 from datetime import timedelta
 from itertools import product

@@ -10,24 +10,14 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, 
 
 from models.findings import Findings
 from service.core.errors import Unproven
-from service.core.profiles import Kind, Profile
+from service.core.profiles import Profile
 from service.derived import segmentation, segmentation_proof
 from service.derived.catalogue import proven
 from service.derived.encoding import decode, encode
 from service.derived.frames import frames
 from tests import factories
 
-ONLY = (Kind.SEGMENTATION,)
-FORMS = {
-    "binary": Profile(objects=ONLY),
-    "binary, deflated": Profile(objects=ONLY, compression="deflate"),
-    "fractional, RLE": Profile(objects=ONLY, segmentation="fractional", compression="rle"),
-    "binary, with empty frames": Profile(objects=ONLY, empty_frames=True),
-    "label map": Profile(objects=ONLY, segmentation="labelmap"),
-    "label map, RLE": Profile(objects=ONLY, segmentation="labelmap", compression="rle"),
-    "label map, deflated": Profile(objects=ONLY, segmentation="labelmap", compression="deflate"),
-    "label map, with empty frames": Profile(objects=ONLY, segmentation="labelmap", empty_frames=True),
-}
+FORMS = factories.SEGMENTATION_FORMS
 GRID = factories.grid("oblique", shape=(12, 41, 31), spacing_mm=(2.5, 0.8, 1.1))
 SOURCES = factories.headers(factories.ct_series(GRID))
 LAYERED = factories.layered(GRID)
