@@ -10,9 +10,9 @@ import structlog
 from service.core.errors import IsocenterError, Unreached, whereabouts
 from service.core.jobs import wait
 from service.core.outbox import Circuit, Delivery, DeliveryState, Trouble, Verdict, judge
+from service.edge.carriers import Carrier
 from service.edge.ledger import Ledger
 from service.edge.spool import Spool
-from service.edge.storage_scu import Remote, store
 
 AT_ONCE = 20  # objects in one association
 LEASE = timedelta(minutes=15)  # longer than AT_ONCE answers may take
@@ -23,7 +23,7 @@ class Sender:
     """Sends to one destination; another one's troubles never reach it."""
 
     name: str
-    remote: Remote
+    carrier: Carrier
     spool: Spool
     ledger: Ledger
     clock: Callable[[], datetime]
@@ -41,7 +41,7 @@ class Sender:
     def _send(self, waiting: dict[Path, Delivery], circuit: Circuit) -> None:
         trouble, seen = Trouble.NONE, ""
         try:
-            for path, status in store(self.remote, list(waiting)):
+            for path, status in self.carrier.store(list(waiting)):
                 verdict = judge(status, waiting[path].attempts)
                 self._settle(waiting.pop(path), verdict)
                 if verdict.trouble is Trouble.NO_ANSWER:  # what comes after it was not sent
@@ -60,7 +60,7 @@ class Sender:
     def _keep(self, before: Circuit, circuit: Circuit, seen: str) -> None:
         if circuit == before:
             return
-        self.ledger.keep_circuit(self.name, str(self.remote), circuit, self.clock())
+        self.ledger.keep_circuit(self.name, str(self.carrier), circuit, self.clock())
         log = structlog.get_logger().bind(destination=self.name, failures=circuit.failures)
         if circuit.parked:
             log.error("destination parked: a person has to look", reason=circuit.parked)
@@ -72,7 +72,7 @@ class Sender:
     def _settle(self, delivery: Delivery, verdict: Verdict) -> None:
         now = self.clock()
         next_at = now + wait(delivery.tries, self.jitter())
-        self.ledger.settle_delivery(delivery, verdict, str(self.remote), now, next_at)
+        self.ledger.settle_delivery(delivery, verdict, str(self.carrier), now, next_at)
         log = structlog.get_logger().bind(job=delivery.job_id, destination=self.name, seen=verdict.seen)
         tell = log.error if verdict.state in {DeliveryState.DEAD, DeliveryState.PARKED} else log.info
         tell("delivery", sop_instance=delivery.sop_instance_uid, state=verdict.state)

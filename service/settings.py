@@ -1,15 +1,20 @@
 """A site's decisions: config/*.yaml as one typed value, or an error that names file, line and cure."""
 
-from collections.abc import Iterable, Iterator
 from datetime import timedelta
-from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
-import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    model_validator,
+)
 
 from service.core.completeness import Patience
 from service.core.doorkeeping import Admitted, Capacity
@@ -19,6 +24,7 @@ from service.core.profiles import USUAL, Profile, profile_of
 from service.core.routing import Rule
 from service.core.transfer_syntaxes import ACCEPTED, LOSSY_PLUGINS, NEVER_ACCEPTED
 from service.edge.codecs import missing_package
+from service.edge.yaml_file import nearest, place_of, read
 
 AeTitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[\x21-\x5b\x5d-\x7e][\x20-\x5b\x5d-\x7e]*$")]
 _HERE = Path(__file__).parent
@@ -43,6 +49,13 @@ class PeerArchive(_Text):
     retrieve: Literal["move", "get", "none"] = "move"
 
 
+class ReportTo(_Text):
+    """Where a peer listens for what became of its storage commitment requests."""
+
+    host: str = Field(min_length=1)
+    port: Port
+
+
 class Peer(_Text):
     """Who may send: a calling AE title from an address or network, to our AE title or another one of ours."""
 
@@ -50,6 +63,8 @@ class Peer(_Text):
     host: IPv4Network | IPv6Network
     called_ae_title: AeTitle | None = None
     archive: PeerArchive | None = None
+    certificate: str | None = Field(default=None, min_length=1)
+    report_to: ReportTo | None = None
 
 
 class ReceivingLimits(_Text):
@@ -192,14 +207,73 @@ class Node(_Text):
     keeping: Keeping = Keeping()
 
 
-class Destination(_Text):
-    """Where results go."""
+class ClientTls(_Text):
+    """How a peer proves who it is, and we to it: certificates of its authorities, and our own where it asks."""
 
+    authorities: Path
+    certificate: Path | None = None
+    private_key: Path | None = None
+
+    @model_validator(mode="after")
+    def _key_and_certificate(self) -> "ClientTls":
+        if (self.certificate is None) != (self.private_key is None):
+            raise ValueError("certificate and private_key belong together: name both, or none")
+        return self
+
+
+class _Destination(_Text):
     name: str = Field(min_length=1)
+    profile: Annotated[Profile, BeforeValidator(profile_of)] = USUAL
+
+
+class DicomDestination(_Destination):
+    """A peer that takes objects by C-STORE, and proves that it has them as `proof` says: each way until one can."""
+
+    kind: Literal["dicom"] = "dicom"
     ae_title: AeTitle
     host: str = Field(min_length=1)
     port: Port
-    profile: Annotated[Profile, BeforeValidator(profile_of)] = USUAL
+    calling_ae_title: AeTitle | None = None
+    tls: ClientTls | None = None
+    associations: int = Field(default=2, ge=1, le=16)
+    answer_seconds: float = Field(default=12, gt=0, le=600)
+    proof: tuple[Literal["commitment", "query"], ...] = ("commitment", "query")
+    commitment_minutes: float = Field(default=10, gt=0, le=10_080)
+
+
+class DicomWebDestination(_Destination):
+    """A server that takes objects by STOW-RS, and says by QIDO-RS whether it has them."""
+
+    kind: Literal["dicomweb"]
+    url: str = Field(pattern=r"^https?://[^?#]+$")
+    token_file: Path | None = None
+    authorities: Path | None = None
+    certificate: Path | None = None
+    private_key: Path | None = None
+    associations: int = Field(default=2, ge=1, le=16)
+    answer_seconds: float = Field(default=12, gt=0, le=600)
+    proof: tuple[Literal["query"], ...] = ("query",)
+
+
+class FolderDestination(_Destination):
+    """A folder of ours: DICOM files, and NIfTI with JSON where somebody wants them."""
+
+    kind: Literal["folder"]
+    path: Path
+    nifti: bool = False
+
+
+def _kind(written: object) -> str:
+    found = written.get("kind", "dicom") if isinstance(written, dict) else getattr(written, "kind", "dicom")
+    return str(found)
+
+
+Destination = Annotated[
+    Annotated[DicomDestination, Tag("dicom")]
+    | Annotated[DicomWebDestination, Tag("dicomweb")]
+    | Annotated[FolderDestination, Tag("folder")],
+    Discriminator(_kind, custom_error_type="kind", custom_error_message="kind is dicom, dicomweb or folder"),
+]
 
 
 class Destinations(_Text):
@@ -253,18 +327,15 @@ class Settings(_Text):
         return self.beside(*self.node.inferring.packages)
 
 
-Content = TypeVar("Content", bound=_Text)
-
-
 def load(folder: Path) -> Settings:
     """The settings in a folder. Raises ConfigurationError that names file, line and cure."""
     if not (folder / "node.yaml").is_file():
         raise ConfigurationError(f"{folder} has no node.yaml: run `isocenter init {folder}`")
     settings = Settings(
         folder=folder.absolute(),
-        node=_read(folder / "node.yaml", Node),
-        destinations=_read(folder / "destinations.yaml", Destinations).destinations,
-        rules=_read(folder / "rules.yaml", Rules).rules,
+        node=read(folder / "node.yaml", Node),
+        destinations=read(folder / "destinations.yaml", Destinations).destinations,
+        rules=read(folder / "rules.yaml", Rules).rules,
     )
     _require_known_destinations(settings)
     return settings
@@ -284,85 +355,4 @@ def _require_known_destinations(settings: Settings) -> None:
 
 def place_of_rule(settings: Settings, index: int, key: str) -> str:
     """File and line of a key of a rule, for a sentence about it."""
-    path = settings.folder / "rules.yaml"
-    root = yaml.compose(path.read_text(encoding="utf-8"), yaml.SafeLoader)
-    return f"{path}:{_line(root, ('rules', index, key))}"
-
-
-def _read(path: Path, kind: type[Content]) -> Content:
-    try:
-        text = path.read_text(encoding="utf-8")
-        root = yaml.compose(text, yaml.SafeLoader)
-        _require_keys_once(path, root)
-        written = yaml.safe_load(text) or {}
-        if isinstance(written, dict):  # a section whose every line is a comment is one of defaults
-            written = {key: value for key, value in written.items() if value is not None}
-        return kind.model_validate(written)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} cannot be read as UTF-8 text: {error}") from error
-    except yaml.YAMLError as error:
-        raise ConfigurationError(f"{path}{_yaml_place(error)}") from error
-    except ValidationError as error:
-        raise ConfigurationError("\n".join(_sentences(path, root, kind, error))) from error
-
-
-def _require_keys_once(path: Path, node: yaml.Node | None) -> None:
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            if key.value in seen:
-                raise ConfigurationError(f"{path}:{key.start_mark.line + 1}: {key.value} is written twice: remove one")
-            seen.add(key.value)
-            _require_keys_once(path, value)
-    elif isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            _require_keys_once(path, value)
-
-
-def _yaml_place(error: yaml.YAMLError) -> str:
-    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
-        return f":{error.problem_mark.line + 1}: not YAML: {error.problem}; check indentation, colons and quotes"
-    return f": not YAML: {error}"
-
-
-def _sentences(path: Path, root: yaml.Node | None, kind: type[BaseModel], error: ValidationError) -> Iterator[str]:
-    for detail in error.errors():
-        place = ".".join(str(step) for step in detail["loc"]) or "the file"
-        yield f"{path}:{_line(root, detail['loc'])}: {place}: {_cure(kind, detail)}"
-
-
-def _line(node: yaml.Node | None, steps: tuple[int | str, ...]) -> int:
-    """The line of the deepest node on the way that exists, counted from 1."""
-    line = node.start_mark.line if node else 0
-    for step in steps:
-        if isinstance(node, yaml.MappingNode):
-            pair = next((pair for pair in node.value if pair[0].value == step), None)
-            if pair is None:
-                break
-            line, node = pair[0].start_mark.line, pair[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
-            node = node.value[step]
-            line = node.start_mark.line
-    return line + 1
-
-
-def _cure(kind: type[BaseModel], detail: ErrorDetails) -> str:
-    key = str(detail["loc"][-1]) if detail["loc"] else ""
-    if detail["type"] == "extra_forbidden":
-        return f"unknown key; {nearest(key, _keys(kind))}"
-    if detail["type"] == "missing":
-        return "required, and absent: add it"
-    return f"{detail['msg']}; it is {detail['input']!r}"
-
-
-def _keys(kind: type[BaseModel]) -> set[str]:
-    """Every key that may stand somewhere in a file of this kind."""
-    schema = kind.model_json_schema()
-    parts = [schema, *schema.get("$defs", {}).values()]
-    return {key for part in parts for key in part.get("properties", {})}
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The known name that was probably meant, or all of them."""
-    close = get_close_matches(name, known, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(sorted(known)) or 'none'}"
+    return place_of(settings.folder / "rules.yaml", ("rules", index, key))

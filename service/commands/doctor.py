@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from models.inference import pick_device
@@ -19,7 +20,7 @@ from service.edge.storage_scu import Remote, echo
 from service.edge.stored_values import can_decode
 from service.roles.dispatcher import remote_for, router_for
 from service.roles.life import OWNER_ONLY
-from service.settings import Settings, load
+from service.settings import Destination, DicomDestination, Settings, load
 
 _FLUSHES = 20
 _LYING_DISK_SECONDS = 50e-6  # a flush faster than this never reached a disk
@@ -51,8 +52,7 @@ def examine(folder: Path) -> Iterator[Line]:
     yield _look("models", lambda: _models(settings))
     yield _look("device", lambda: pick_device(settings.node.inferring.device))
     for destination in settings.destinations:
-        remote = remote_for(settings, destination)
-        yield _look(f"destination {destination.name}", lambda remote=remote: _destination(remote))  # type: ignore[misc]
+        yield _look(f"destination {destination.name}", partial(_destination, settings, destination))
 
 
 class _Unfit(Exception):  # noqa: N818
@@ -149,7 +149,10 @@ def _models(settings: Settings) -> str:
     return ", ".join(f"{name} {package.manifest.version}" for name, package in sorted(packages.items())) or "none"
 
 
-def _destination(remote: Remote) -> str:
+def _destination(settings: Settings, destination: Destination) -> str:
+    if not isinstance(destination, DicomDestination):
+        return f"{destination.kind}, not asked"
+    remote = remote_for(settings, destination)
     echo(remote)
     return f"{remote} answers C-ECHO"
 

@@ -5,6 +5,7 @@ that a destination cannot be reached, or does not answer, counts for the destina
 object at a time until it answers again (PS3.4 table B.2-1; PS3.8 9.3.4).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -51,6 +52,25 @@ class Delivery:
     state: DeliveryState
     attempts: int  # that count towards DEAD
     tries: int  # all of them: back-off grows with these
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """An object as others ask for it: PS3.3 10.8, and where it stands in PS3.4 C.6.2."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    study_instance_uid: str
+    series_instance_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommitmentReport:
+    """What became of a request for storage commitment (PS3.4 J.3.3): what is kept, and Failure Reason by UID."""
+
+    transaction_uid: str
+    held: frozenset[str]
+    failed: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)

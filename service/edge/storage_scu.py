@@ -1,6 +1,7 @@
 """A Storage and Verification SCU (PS3.4 annexes A and B) with a deadline on every wait."""
 
 import socket
+import ssl
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -35,6 +36,8 @@ class Remote:
     called_ae_title: str
     host: str
     port: int
+    tls: ssl.SSLContext | None = None
+    answer_seconds: float = ANSWER_SECONDS
 
     def __str__(self) -> str:
         return f"{self.called_ae_title} at {self.host}:{self.port}"

@@ -16,14 +16,16 @@ from service.core.errors import ConfigurationError, whereabouts
 from service.deliver import Sender
 from service.edge import logs
 from service.edge.archives import Archive, Calls
+from service.edge.carriers import Carrier, DicomPeer
 from service.edge.ledger import Ledger, opened
 from service.edge.query import Storing, count_instances, get, move
 from service.edge.spool import Spool
 from service.edge.storage_scu import Remote
+from service.edge.yaml_file import nearest
 from service.receive import Receiver
 from service.roles.clock import now
 from service.roles.life import Life, live
-from service.settings import Destination, Peer, PeerArchive, Receiving, Settings, nearest, place_of_rule
+from service.settings import Destination, DicomDestination, Peer, PeerArchive, Receiving, Settings, place_of_rule
 
 _TICK_SECONDS = 0.5
 _ASSEMBLE_SECONDS = 0.25
@@ -39,7 +41,7 @@ def run(settings: Settings) -> None:
     with opened(settings.ledger_url) as ledger:
         ledger.forget_decisions()  # routing everything again is the recovery procedure
         ledger.give_deliveries_back(now())
-        ledger.unpark_changed({each.name: str(remote_for(settings, each)) for each in settings.destinations}, now())
+        ledger.unpark_changed({each.name: str(carrier_for(settings, each)) for each in settings.destinations}, now())
         for name in ledger.waiting_for() - {destination.name for destination in settings.destinations}:
             structlog.get_logger().error("results wait for a destination that is not configured", destination=name)
         scheduler = _schedule(settings, spool, ledger)
@@ -124,7 +126,7 @@ def sender_for(settings: Settings, destination: Destination, spool: Spool, ledge
     """The stage that sends to one destination."""
     return Sender(
         name=destination.name,
-        remote=remote_for(settings, destination),
+        carrier=carrier_for(settings, destination),
         spool=spool,
         ledger=ledger,
         clock=now,
@@ -132,9 +134,22 @@ def sender_for(settings: Settings, destination: Destination, spool: Spool, ledge
     )
 
 
-def remote_for(settings: Settings, destination: Destination) -> Remote:
+def carrier_for(settings: Settings, destination: Destination) -> Carrier:
+    """How a destination is reached. Raises ConfigurationError when a file it needs cannot be used."""
+    if isinstance(destination, DicomDestination):
+        return DicomPeer(remote_for(settings, destination))
+    raise ConfigurationError(f"destination {destination.name}: kind {destination.kind} is not known here")
+
+
+def remote_for(settings: Settings, destination: DicomDestination) -> Remote:
     """A destination as a peer that we call by our own AE title."""
-    return Remote(settings.node.receiving.ae_title, destination.ae_title, destination.host, destination.port)
+    return Remote(
+        destination.calling_ae_title or settings.node.receiving.ae_title,
+        destination.ae_title,
+        destination.host,
+        destination.port,
+        answer_seconds=destination.answer_seconds,
+    )
 
 
 if __name__ == "__main__":

@@ -171,7 +171,7 @@ def test_random_order_between_another_series_gives_the_identical_result(
     shuffled = images + other
     Random(5).shuffle(shuffled)
     rules = [rule("phantom_abdomen", modality="CT")]
-    with running(configure(tmp_path / "second", node.settings.destinations[0].port, rules)) as second:
+    with running(configure(tmp_path / "second", pacs.port, rules)) as second:
         send(second, shuffled, tmp_path / "images")
         until(lambda: all_ended(second, 1) and len(second.series()) == 2, "the job has ended, both Series are closed")
         sent = {path.stem: path for path in second.settings.spool.glob("outbox/*/*.dcm")}

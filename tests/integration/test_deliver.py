@@ -18,6 +18,7 @@ from service.core.jobs import Event, Job, State
 from service.core.outbox import CLOSED, Trouble
 from service.deliver import Sender
 from service.derived.encoding import encode
+from service.edge.carriers import DicomPeer
 from service.edge.file_meta import Offer
 from service.edge.intake import InMemory
 from service.edge.ledger import Ledger, SeriesRow, StackRow, opened
@@ -89,7 +90,7 @@ def pacs(*statuses: int) -> Iterator[tuple[int, list[str]]]:
 
 
 def sender(ledger: Ledger, spool: Spool, clock: Clock, port: int, name: str = "pacs") -> Sender:
-    return Sender(name, Remote("ISOCENTER", "PACS", "127.0.0.1", port), spool, ledger, clock, lambda: 0.0)
+    return Sender(name, DicomPeer(Remote("ISOCENTER", "PACS", "127.0.0.1", port)), spool, ledger, clock, lambda: 0.0)
 
 
 def states(ledger: Ledger, destination: str = "pacs") -> list[str]:
@@ -266,7 +267,7 @@ def test_a_destination_that_rejects_us_is_parked_until_its_configuration_changes
     circuit = ledger.circuit("pacs")
     assert "rejected the association: Called AE title not recognised" in circuit.parked
     assert states(ledger) == ["WAITING"] * 2
-    ledger.unpark_changed({"pacs": str(refused.remote)}, clock.moment)
+    ledger.unpark_changed({"pacs": str(refused.carrier)}, clock.moment)
     assert ledger.circuit("pacs").parked
     ledger.unpark_changed({"pacs": "PACS at 10.0.0.5:104"}, clock.moment)
     assert not ledger.circuit("pacs").parked
