@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from service import __version__
-from service.commands import inspect, outbox
+from service.commands import inspect, outbox, reconcile
 from service.core.errors import Broken
 from service.edge.part10 import is_dicom
 from service.edge.storage_scu import Remote, echo, store
@@ -198,7 +198,9 @@ DestinationOption = Annotated[str, typer.Option(help="Only those for this destin
 @outbox_application.command(name="list")
 def outbox_list(
     destination: DestinationOption = "",
-    state: Annotated[str, typer.Option(help="WAITING, SENDING, SENT, PARKED, DEAD or CANCELLED.")] = "",
+    state: Annotated[
+        str, typer.Option(help="WAITING, SENDING, SENT, COMMITTED, UNCONFIRMED, PARKED, DEAD or CANCELLED.")
+    ] = "",
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
@@ -247,6 +249,29 @@ def cancel(delivery: int, why: Annotated[str, typer.Option()], config: ConfigOpt
 def outbox_export(delivery: int, folder: Path, config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Copy the object of DELIVERY into FOLDER."""
     typer.echo(outbox.export(load(config), delivery, folder))
+
+
+@application.command(name="reconcile")
+def reconcile_command(
+    days: Annotated[float, typer.Option(help="What was taken in the last days.")] = 7,
+    destination: DestinationOption = "",
+    send_again: Annotated[bool, typer.Option("--send-again", help="Send what is missing again.")] = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask each destination for all that it took, and print what it does not have; 1 is returned when there is any."""
+    settings, at = load(config), now()
+    found = list(reconcile.differences(settings, at, days, destination))
+    rows = [reconcile.row(each) for each in found]
+    _print_json(rows) if as_json else _print_table("Destinations", rows)
+    for each in found if send_again else ():
+        again, requeue = reconcile.send_again(settings, each, at)
+        typer.echo(f"{each.destination}: {again} are sent again")
+        for job_id in requeue:
+            typer.echo(
+                f"{each.destination}: the objects of job {job_id} are not here any more: isocenter requeue {job_id}"
+            )
+    raise typer.Exit(code=0 if all(each.is_none for each in found) else 1)
 
 
 def _become(command: str, *arguments: str) -> NoReturn:

@@ -14,7 +14,7 @@ from service.core.profiles import USUAL, Profile
 from service.core.refusals import Notice, SayWhyNot
 from service.derived import not_analysed
 from service.derived.catalogue import proven, shows_image
-from service.derived.encoding import decode, encode
+from service.derived.encoding import decode, encode, reference_of
 from service.derived.material import Material
 from service.derived.notice_proof import prove_notice_picture, prove_notice_report
 from service.derived.origin import Origin
@@ -44,7 +44,7 @@ def report(desk: Desk, job: Job) -> None:
     spool.discard(spool.outbox(job.job_id))
     for sop_instance_uid, encoded in {uid: each for objects in plan.values() for uid, each in objects.items()}.items():
         spool.place(spool.outbox(job.job_id) / f"{sop_instance_uid}.dcm", encoded)
-    keep_plan(spool, job.job_id, {destination: list(objects) for destination, objects in plan.items()})
+    keep_plan(spool, job.job_id, {name: list(map(reference_of, objects.values())) for name, objects in plan.items()})
 
 
 def results(desk: Desk, job: Job, findings: Findings) -> dict[str, dict[str, bytes]]:

@@ -1,6 +1,6 @@
 """A site's decisions: config/*.yaml as one typed value, or an error that names file, line and cure."""
 
-from datetime import timedelta
+from datetime import time, timedelta
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
@@ -194,6 +194,8 @@ class Keeping(_Text):
     """Housekeeping."""
 
     days: float = Field(default=7, gt=0, le=36500)
+    reconcile_at: time | None = time(3, 0)
+    reconcile_days: float = Field(default=2, gt=0, le=36500)
 
 
 class Node(_Text):

@@ -4,8 +4,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from service.core.circuit import CLOSED
 from service.core.errors import Broken
-from service.core.outbox import CLOSED
 from service.edge.ledger import opened
 from service.edge.spool import Spool
 from service.settings import Settings

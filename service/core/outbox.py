@@ -1,16 +1,13 @@
-"""What becomes of an object on its way to a destination, and when a destination is left in peace.
+"""What becomes of an object on its way to a destination (PS3.4 table B.2-1).
 
-An object has its own state; a destination has a circuit. What an object is refused for counts for that object alone;
-that a destination cannot be reached, or does not answer, counts for the destination, which is then tried with one
-object at a time until it answers again (PS3.4 table B.2-1; PS3.8 9.3.4).
+An object has its own state; a destination has a circuit (core/circuit). What an object is refused for counts for that
+object alone; that a destination cannot be reached, or does not answer, counts for the destination, which is then tried
+with one object at a time until it answers again. Whether it has what it took is proven afterwards (core/proof).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass
 from enum import StrEnum
-
-from service.core.jobs import wait
 
 
 class DeliveryState(StrEnum):
@@ -18,13 +15,16 @@ class DeliveryState(StrEnum):
 
     WAITING = "WAITING"
     SENDING = "SENDING"
-    SENT = "SENT"
+    SENT = "SENT"  # success was answered; it is not proven yet
+    COMMITTED = "COMMITTED"  # the destination said afterwards that it has it
+    UNCONFIRMED = "UNCONFIRMED"  # success was answered, and it cannot be asked
     PARKED = "PARKED"  # the destination, or what is configured of it, has to change first
     DEAD = "DEAD"  # the object was refused too often, or its file is gone: a person has to look
     CANCELLED = "CANCELLED"  # by a person
 
 
-ENDED = {DeliveryState.SENT, DeliveryState.CANCELLED}
+ARRIVED = {DeliveryState.SENT, DeliveryState.COMMITTED, DeliveryState.UNCONFIRMED}
+ENDED = {DeliveryState.COMMITTED, DeliveryState.UNCONFIRMED, DeliveryState.CANCELLED}
 LEFT_TO_A_PERSON = {DeliveryState.PARKED, DeliveryState.DEAD}
 
 
@@ -39,19 +39,7 @@ class Trouble(StrEnum):
     CONTENT = "content"
     PROCESSING = "processing"
     FILE = "file"
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """One object for one destination."""
-
-    delivery_id: int
-    job_id: str
-    sop_instance_uid: str
-    destination: str
-    state: DeliveryState
-    attempts: int  # that count towards DEAD
-    tries: int  # all of them: back-off grows with these
+    LOST = "lost"  # success was answered, and it is not there
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +50,23 @@ class Reference:
     sop_instance_uid: str
     study_instance_uid: str
     series_instance_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One object for one destination."""
+
+    delivery_id: int
+    job_id: str
+    reference: Reference
+    destination: str
+    state: DeliveryState
+    attempts: int  # that count towards DEAD
+    tries: int  # all of them: back-off grows with these
+    way: int = 0  # how it is asked for now: an index of the ways of its destination
+    looks: int = 0  # that did not find it since it was sent
+    unanswered: int = 0  # questions about it, in a row
+    transaction_uid: str = ""  # of the storage commitment that was asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +93,7 @@ class Verdict:
         return self.trouble in MOST_ATTEMPTS
 
 
-MOST_ATTEMPTS = {Trouble.CONTENT: 2, Trouble.PROCESSING: 3}  # after which an object is DEAD
+MOST_ATTEMPTS = {Trouble.CONTENT: 2, Trouble.PROCESSING: 3, Trouble.LOST: 5}  # after which an object is DEAD
 
 _BUSY = range(0xA700, 0xA800)
 _STORED = {0x0000, 0x0111, 0xB000, 0xB006, 0xB007}  # 0111: it has this SOP Instance already
@@ -134,31 +139,3 @@ def _trouble(status: int) -> Trouble:
 
 def _is_last(trouble: Trouble, attempts: int) -> bool:
     return trouble in MOST_ATTEMPTS and attempts + 1 >= MOST_ATTEMPTS[trouble]
-
-
-@dataclass(frozen=True, slots=True)
-class Circuit:
-    """How a destination fares. Closed (no failures), objects flow; else one is tried when its rest is over."""
-
-    failures: int = 0
-    next_at: datetime | None = None
-    parked: str = ""  # why a person has to look: it refuses us
-
-    def room(self, now: datetime, most: int) -> int:
-        """How many objects may be on their way to it now."""
-        if self.parked:
-            return 0
-        if self.failures and self.next_at and now < self.next_at:
-            return 0
-        return 1 if self.failures else most
-
-    def after(self, trouble: Trouble, seen: str, now: datetime, jitter: float = 0.0) -> "Circuit":
-        """The circuit after an attempt with that outcome."""
-        if trouble is Trouble.CONFIGURATION:
-            return replace(self, parked=seen)
-        if trouble in {Trouble.NETWORK, Trouble.NO_ANSWER, Trouble.BUSY}:
-            return Circuit(self.failures + 1, now + wait(self.failures, jitter))
-        return CLOSED
-
-
-CLOSED = Circuit()

@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection, Row
 
 from service.core.errors import Broken, TryAgain
 from service.core.jobs import ACTIVE, MOST_LAPSES, Event, Job, State, wait
-from service.core.outbox import DeliveryState
+from service.core.outbox import DeliveryState, Reference
 from service.edge.database import connect, migrate
 from service.edge.outbox import Outbox, add_delivery
 from service.edge.questions import STANDS, Standing, job_of
@@ -159,14 +159,14 @@ class Ledger(Outbox):
             values = {"next_at": next_at, "attempts": job.attempts + counts}
             connection.execute(jobs.update().where(jobs.c.job_id == job.job_id).values(values))
 
-    def report(self, job: Job, worker: str, plan: Mapping[str, Sequence[str]], now: datetime) -> None:
+    def report(self, job: Job, worker: str, plan: Mapping[str, Sequence[Reference]], now: datetime) -> None:
         """End REPORTING, with one delivery per object and destination as planned. Raises TryAgain as `settle`."""
         with self._engine.begin() as connection:
             if self._settle(connection, job, worker, Event.DONE, now, "") is not State.REPORTED:
                 return
-            for destination, sop_instance_uids in plan.items():
-                for uid in sop_instance_uids:
-                    add_delivery(connection, job.job_id, uid, destination, now)
+            for destination, objects in plan.items():
+                for reference in objects:
+                    add_delivery(connection, job.job_id, reference, destination, now)
 
     def _settle(self, connection: Connection, job: Job, worker: str, event: Event, now: datetime, reason: str) -> State:
         row = connection.execute(sql.select(jobs).where(jobs.c.job_id == job.job_id)).one()

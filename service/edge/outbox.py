@@ -1,21 +1,22 @@
 """The outbox's side of the ledger: every object on its way to every destination, and every attempt at it."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sql
-from sqlalchemy.engine import Connection, Row
+from sqlalchemy.engine import Connection
 
+from service.core.circuit import CLOSED, Circuit
 from service.core.errors import Broken
-from service.core.jobs import Event, State
-from service.core.outbox import CLOSED, ENDED, LEFT_TO_A_PERSON, Circuit, Delivery, DeliveryState, Verdict
-from service.edge.questions import Questions
-from service.edge.steps import note, step, upsert
-from service.edge.tables import attempts, circuits, deliveries, jobs
+from service.core.outbox import LEFT_TO_A_PERSON, Delivery, DeliveryState, Reference, Verdict
+from service.edge.proofs import Proofs, delivery_of, end_job, subject_of
+from service.edge.steps import note, upsert
+from service.edge.tables import attempts, circuits, deliveries
 
 
-class Outbox(Questions):
+class Outbox(Proofs):
     """Deliveries, their attempts, and the circuit of each destination."""
 
     def start_deliveries(self, destination: str, now: datetime, until: datetime, limit: int) -> list[Delivery]:
@@ -35,7 +36,7 @@ class Outbox(Questions):
             rows = connection.execute(due).all()
             mine = deliveries.c.delivery_id.in_([row.delivery_id for row in rows])
             connection.execute(deliveries.update().where(mine).values(state=DeliveryState.SENDING, lease_until=until))
-            return [_delivery(row) for row in rows]
+            return [delivery_of(row) for row in rows]
 
     def settle_delivery(
         self, delivery: Delivery, verdict: Verdict, peer: str, now: datetime, next_at: datetime
@@ -46,15 +47,17 @@ class Outbox(Questions):
             "attempts": delivery.attempts + verdict.counts,
             "tries": delivery.tries + 1,
             "next_at": next_at,
+            "changed_at": now,
             "seen": verdict.seen,
+            **_UNASKED,
         }
         attempt = {"at": now, "peer": peer, "status": verdict.status, "trouble": verdict.trouble, "seen": verdict.seen}
         mine = (deliveries.c.delivery_id == delivery.delivery_id, deliveries.c.state == DeliveryState.SENDING)
         with self._engine.begin() as connection:
             connection.execute(attempts.insert().values(delivery_id=delivery.delivery_id, **attempt))
             connection.execute(deliveries.update().where(*mine).values(values))
-            note(connection, now, _subject(delivery), verdict.state, verdict.seen)
-            _end_job(connection, delivery.job_id, now)
+            note(connection, now, subject_of(delivery), verdict.state, verdict.seen)
+            end_job(connection, delivery.job_id, now)
 
     def put_back(self, untried: Sequence[Delivery], seen: str) -> None:
         """Have deliveries wait as they did before they were started: they were not tried."""
@@ -75,8 +78,8 @@ class Outbox(Questions):
         """Record how a destination fares; a change from or to being parked is an event."""
         before = self.circuit(destination)
         with self._engine.begin() as connection:
-            values = {"failures": circuit.failures, "next_at": circuit.next_at, "parked": circuit.parked}
-            upsert(connection, circuits, {"destination": destination, "configured": configured, **values})
+            values = {"destination": destination, "configured": configured, **asdict(circuit)}
+            upsert(connection, circuits, values)
             if before.parked != circuit.parked:
                 note(connection, now, destination, "PARK" if circuit.parked else "UNPARK", circuit.parked)
 
@@ -93,7 +96,7 @@ class Outbox(Questions):
         """Have a destination that was parked, or rests, tried at once."""
         with self._engine.begin() as connection:
             freed = circuits.update().where(circuits.c.destination == destination)
-            connection.execute(freed.values(failures=0, next_at=None, parked=""))
+            connection.execute(freed.values(**asdict(CLOSED)))
             note(connection, now, destination, "UNPARK", "asked for by a person")
 
     def retry_deliveries(
@@ -116,9 +119,9 @@ class Outbox(Questions):
         with self._engine.begin() as connection:
             rows = connection.execute(sql.select(deliveries).where(*chosen)).all()
             for row in rows:
-                again = {"state": DeliveryState.WAITING, "attempts": 0, "tries": 0, "next_at": now}
-                connection.execute(deliveries.update().where(deliveries.c.delivery_id == row.delivery_id).values(again))
-                note(connection, now, _subject(_delivery(row)), "RETRY", "asked for by a person or a configuration")
+                mine = deliveries.c.delivery_id == row.delivery_id
+                connection.execute(deliveries.update().where(mine).values(_anew(now)))
+                note(connection, now, subject_of(delivery_of(row)), "RETRY", "asked for by a person or a configuration")
             return len(rows)
 
     def cancel_delivery(self, delivery_id: int, why: str, now: datetime) -> None:
@@ -127,35 +130,25 @@ class Outbox(Questions):
         open_ = {DeliveryState.WAITING, *LEFT_TO_A_PERSON}
         mine = (deliveries.c.delivery_id == delivery_id, deliveries.c.state.in_(open_))
         with self._engine.begin() as connection:
-            cancelled = deliveries.update().where(*mine).values(state=DeliveryState.CANCELLED, seen=why)
+            cancelled = deliveries.update().where(*mine).values(state=DeliveryState.CANCELLED, seen=why, changed_at=now)
             if connection.execute(cancelled).rowcount != 1:
                 raise Broken(f"delivery {delivery_id} is {row['state']}: only what waits can be cancelled")
             subject = f"{row['job_id']}/{row['sop_instance_uid']}/{row['destination']}"
             note(connection, now, subject, DeliveryState.CANCELLED, why)
-            _end_job(connection, row["job_id"], now)
+            end_job(connection, row["job_id"], now)
 
 
-def add_delivery(connection: Connection, job_id: str, uid: str, destination: str, now: datetime) -> None:
+def add_delivery(connection: Connection, job_id: str, reference: Reference, destination: str, now: datetime) -> None:
     """An object for a destination; one that is known is sent again."""
-    same = (deliveries.c.sop_instance_uid == uid, deliveries.c.destination == destination)
-    again = {"state": DeliveryState.WAITING, "attempts": 0, "tries": 0, "next_at": now, "seen": ""}
-    if connection.execute(deliveries.update().where(*same).values(again)).rowcount == 0:
-        connection.execute(
-            deliveries.insert().values(job_id=job_id, sop_instance_uid=uid, destination=destination, **again)
-        )
+    same = (deliveries.c.sop_instance_uid == reference.sop_instance_uid, deliveries.c.destination == destination)
+    anew = _anew(now) | asdict(reference) | {"seen": ""}
+    if connection.execute(deliveries.update().where(*same).values(anew)).rowcount == 0:
+        connection.execute(deliveries.insert().values(job_id=job_id, destination=destination, **anew))
 
 
-def _end_job(connection: Connection, job_id: str, now: datetime) -> None:
-    left = sql.select(sql.func.count()).where(deliveries.c.job_id == job_id, deliveries.c.state.not_in(ENDED))
-    row = connection.execute(sql.select(jobs).where(jobs.c.job_id == job_id)).one()
-    if row.state == State.REPORTED and connection.execute(left).scalar() == 0:
-        step(connection, row, Event.DELIVER, now, reason="")
+_UNASKED = {"way": 0, "looks": 0, "unanswered": 0, "transaction_uid": ""}
 
 
-def _subject(delivery: Delivery) -> str:
-    return f"{delivery.job_id}/{delivery.sop_instance_uid}/{delivery.destination}"
-
-
-def _delivery(row: Row[Any]) -> Delivery:
-    values = {name: getattr(row, name) for name in Delivery.__slots__}
-    return Delivery(**values | {"state": DeliveryState.SENDING})
+def _anew(now: datetime) -> dict[str, Any]:
+    """What a delivery begins with."""
+    return {"state": DeliveryState.WAITING, "attempts": 0, "tries": 0, "next_at": now, "changed_at": now, **_UNASKED}

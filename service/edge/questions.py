@@ -10,9 +10,10 @@ from typing import Any
 import sqlalchemy as sql
 from sqlalchemy.engine import Connection, Engine, Row
 
+from service.core.circuit import CLOSED, Circuit
 from service.core.errors import Broken
 from service.core.jobs import Job, State
-from service.core.outbox import CLOSED, LEFT_TO_A_PERSON, Circuit, DeliveryState
+from service.core.outbox import LEFT_TO_A_PERSON, DeliveryState
 from service.edge.tables import attempts, circuits, deliveries, events, jobs, series, stacks
 
 
@@ -125,7 +126,7 @@ class Questions:
         """How a destination fares."""
         wanted = sql.select(circuits).where(circuits.c.destination == destination)
         row = next(iter(self._plain(wanted)), None)
-        return Circuit(row["failures"], row["next_at"], row["parked"]) if row else CLOSED
+        return Circuit(**{name: row[name] for name in Circuit.__slots__}) if row else CLOSED
 
     def deliveries_where(self, *, destination: str = "", state: str = "") -> list[dict[str, Any]]:
         """The deliveries to a destination, in a state, oldest first; all of them where neither is named."""

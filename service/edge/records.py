@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from io import BytesIO
 from pathlib import Path
@@ -16,6 +17,7 @@ from models.manifest import Term
 from models.volume import Grid, LabelMap
 from service.core.entities import FrameReference, Reason, StackRecord
 from service.core.errors import Broken, TryAgain
+from service.core.outbox import Reference
 from service.core.refusals import RefusalRecord
 from service.edge.spool import InstanceName, Spool
 
@@ -102,18 +104,19 @@ def read_findings(spool: Spool, job_id: str) -> Findings:
     return Findings(layers=layers, heat_maps=heat_maps, **simple)
 
 
-def keep_plan(spool: Spool, job_id: str, plan: Mapping[str, Sequence[str]]) -> None:
+def keep_plan(spool: Spool, job_id: str, plan: Mapping[str, Sequence[Reference]]) -> None:
     """Leave which object goes to which destination, and in which order, beside the objects of a job."""
-    spool.place(spool.outbox(job_id) / _PLAN, json.dumps(plan, indent=1).encode())
+    plain = {destination: [asdict(reference) for reference in objects] for destination, objects in plan.items()}
+    spool.place(spool.outbox(job_id) / _PLAN, json.dumps(plain, indent=1).encode())
 
 
-def read_plan(spool: Spool, job_id: str) -> dict[str, list[str]]:
-    """SOP Instance UIDs by destination, in the order of sending. Raises TryAgain when it is not there."""
+def read_plan(spool: Spool, job_id: str) -> dict[str, list[Reference]]:
+    """The objects by destination, in the order of sending. Raises TryAgain when it is not there."""
     try:
-        plan: dict[str, list[str]] = json.loads((spool.outbox(job_id) / _PLAN).read_bytes())
-    except (OSError, ValueError) as error:
+        plain = json.loads((spool.outbox(job_id) / _PLAN).read_bytes())
+        return {name: [Reference(**reference) for reference in objects] for name, objects in plain.items()}
+    except (OSError, ValueError, TypeError) as error:
         raise TryAgain(f"outbox/{job_id} is incomplete; requeue the job") from error
-    return plan
 
 
 _PLAIN_FINDINGS: dict[str, TypeAdapter[Any]] = {  # what JSON holds; arrays lie beside it

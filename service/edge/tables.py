@@ -115,11 +115,19 @@ deliveries = Table(
     metadata,
     Column("delivery_id", Integer, primary_key=True, autoincrement=True),
     Column("job_id", String(32), ForeignKey("jobs.job_id"), nullable=False, index=True),
+    Column("sop_class_uid", String(64), nullable=False),
     Column("sop_instance_uid", String(64), nullable=False),
+    Column("study_instance_uid", String(64), nullable=False),
+    Column("series_instance_uid", String(64), nullable=False),
     Column("destination", String(64), nullable=False),
     Column("state", String(16), nullable=False),
     Column("attempts", Integer, nullable=False),  # those that count towards DEAD
     Column("tries", Integer, nullable=False),  # all of them
+    Column("way", Integer, nullable=False),  # how it is asked for: an index of its destination's ways
+    Column("looks", Integer, nullable=False),  # that did not find it since it was sent
+    Column("unanswered", Integer, nullable=False),  # questions about it in a row
+    Column("transaction_uid", String(64), nullable=False, index=True),  # of a storage commitment that was asked for
+    Column("changed_at", Moment, nullable=False),  # its state
     Column("next_at", Moment, nullable=False),
     Column("lease_until", Moment, nullable=True),
     Column("seen", Text, nullable=False),  # at the last try
@@ -147,6 +155,7 @@ circuits = Table(
     Column("destination", String(64), primary_key=True),
     Column("failures", Integer, nullable=False),  # in a row
     Column("next_at", Moment, nullable=True),
+    Column("narrowed", Integer, nullable=False),  # how often its associations were halved
     Column("parked", Text, nullable=False),  # why a person has to look; empty: nobody has to
     Column("configured", Text, nullable=False),  # the destination as it was then: when it changes, it is tried again
 )

@@ -8,11 +8,13 @@ from functools import partial
 import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.cron import CronTrigger
 
 from models.registry import BUILT_IN, PackageError, find
 from service import retain, route
 from service.assemble import Assembler
 from service.core.errors import ConfigurationError, whereabouts
+from service.core.proof import Way
 from service.deliver import Sender
 from service.edge import logs
 from service.edge.archives import Archive, Calls
@@ -22,10 +24,21 @@ from service.edge.query import Storing, count_instances, get, move
 from service.edge.spool import Spool
 from service.edge.storage_scu import Remote
 from service.edge.yaml_file import nearest
+from service.prove import Prover
 from service.receive import Receiver
+from service.reconcile import reconcile, tell
 from service.roles.clock import now
 from service.roles.life import Life, live
-from service.settings import Destination, DicomDestination, Peer, PeerArchive, Receiving, Settings, place_of_rule
+from service.settings import (
+    Destination,
+    DicomDestination,
+    FolderDestination,
+    Peer,
+    PeerArchive,
+    Receiving,
+    Settings,
+    place_of_rule,
+)
 
 _TICK_SECONDS = 0.5
 _ASSEMBLE_SECONDS = 0.25
@@ -55,7 +68,8 @@ def run(settings: Settings) -> None:
 
 def _schedule(settings: Settings, spool: Spool, ledger: Ledger) -> BackgroundScheduler:
     """One thread for each destination, so that a silent one holds up nothing else, and some for the rest."""
-    executors = {"default": ThreadPoolExecutor(4 + len(settings.destinations))}
+    lanes = sum(associations_with(destination) for destination in settings.destinations)
+    executors = {"default": ThreadPoolExecutor(4 + lanes + 2 * len(settings.destinations))}
     scheduler = BackgroundScheduler(executors=executors, timezone="UTC", job_defaults=_JOB_DEFAULTS)
     assembler = Assembler(spool, ledger, settings.node.assembling.patience, archives_for(settings, spool))
     assembler.recover()
@@ -71,21 +85,42 @@ def _schedule(settings: Settings, spool: Spool, ledger: Ledger) -> BackgroundSch
     _every(scheduler, _RETAIN_SECONDS, "retain", lambda: retain.tick(spool, ledger, now(), keep))
     for destination in settings.destinations:
         sender = sender_for(settings, destination, spool, ledger)
-        _every(scheduler, _TICK_SECONDS, f"deliver to {destination.name}", sender.tick)
+        for lane in range(sender.associations):
+            _every(scheduler, _TICK_SECONDS, f"deliver to {destination.name}, {lane}", partial(sender.tick, lane))
+        prover = prover_for(settings, destination, sender)
+        _every(scheduler, _TICK_SECONDS, f"prove at {destination.name}", prover.tick)
+        _nightly(scheduler, settings, sender)
     return scheduler
+
+
+def _nightly(scheduler: BackgroundScheduler, settings: Settings, sender: Sender) -> None:
+    """Say in the log what a destination was sent and does not have."""
+
+    def tick() -> None:
+        since = now() - timedelta(days=settings.node.keeping.reconcile_days)
+        tell(reconcile(sender.name, sender.carrier, sender.ledger, since))
+
+    at = settings.node.keeping.reconcile_at
+    if at is not None:
+        name = f"reconcile {sender.name}"
+        scheduler.add_job(_logged(name, tick), CronTrigger(hour=at.hour, minute=at.minute), id=name)  # local time
 
 
 _JOB_DEFAULTS = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
 
 
 def _every(scheduler: BackgroundScheduler, seconds: float, name: str, work: Callable[[], object]) -> None:
+    scheduler.add_job(_logged(name, work), "interval", seconds=seconds, id=name, next_run_time=now())
+
+
+def _logged(name: str, work: Callable[[], object]) -> Callable[[], None]:
     def tick() -> None:
         try:
             work()
         except Exception as error:  # the next tick is the retry; the log says what happened
             structlog.get_logger().error("tick failed", tick=name, reason=whereabouts(error))
 
-    scheduler.add_job(tick, "interval", seconds=seconds, id=name, next_run_time=now())
+    return tick
 
 
 def router_for(settings: Settings) -> route.Router:
@@ -130,8 +165,38 @@ def sender_for(settings: Settings, destination: Destination, spool: Spool, ledge
         spool=spool,
         ledger=ledger,
         clock=now,
-        jitter=lambda: random.uniform(-1, 1),
+        jitter=_jitter,
+        associations=associations_with(destination),
+        is_asked=bool(ways_of(destination)),
     )
+
+
+def prover_for(settings: Settings, destination: Destination, sender: Sender) -> Prover:
+    """The stage that asks one destination for what it was sent."""
+    minutes = destination.commitment_minutes if isinstance(destination, DicomDestination) else 0
+    return Prover(
+        name=destination.name,
+        carrier=sender.carrier,
+        ways=ways_of(destination),
+        patience=timedelta(minutes=minutes),
+        ledger=sender.ledger,
+        clock=now,
+        jitter=_jitter,
+    )
+
+
+def _jitter() -> float:
+    return random.uniform(-1, 1)
+
+
+def associations_with(destination: Destination) -> int:
+    """How many associations, or connections, may be open with a destination."""
+    return 1 if isinstance(destination, FolderDestination) else destination.associations
+
+
+def ways_of(destination: Destination) -> tuple[Way, ...]:
+    """How a destination is asked whether it has what it was sent."""
+    return (Way.QUERY,) if isinstance(destination, FolderDestination) else tuple(map(Way, destination.proof))
 
 
 def carrier_for(settings: Settings, destination: Destination) -> Carrier:

@@ -14,6 +14,7 @@ from service.assemble import record_of
 from service.commands.archive import AE_TITLE, Orthanc, orthanc
 from service.core.entities import Projection
 from service.core.jobs import Job, State
+from service.core.outbox import Reference
 from service.core.profiles import Profile
 from service.core.stacking import split
 from service.derived.encoding import encode
@@ -66,7 +67,7 @@ def case(request: pytest.FixtureRequest, tmp_path: Path, real_images: Callable[[
     keep_findings(spool, job.job_id, factories.radiograph_findings(image))
     report(Desk(spool.root, FORMS, "0.1.0"), job)
     outbox = spool.outbox(job.job_id)
-    return Case(path, {name: _by_modality(outbox, uids) for name, uids in read_plan(spool, job.job_id).items()})
+    return Case(path, {name: _by_modality(outbox, objects) for name, objects in read_plan(spool, job.job_id).items()})
 
 
 def _job(part: Projection) -> Job:
@@ -75,8 +76,8 @@ def _job(part: Projection) -> Job:
     return Job(part.stack_id, part.stack_id, *uids, "chest", "1.0.0", "rule", tuple(FORMS), State.REPORTING, 0, NOW)
 
 
-def _by_modality(outbox: Path, uids: list[str]) -> dict[str, Path]:
-    paths = [outbox / f"{uid}.dcm" for uid in uids]
+def _by_modality(outbox: Path, objects: list[Reference]) -> dict[str, Path]:
+    paths = [outbox / f"{each.sop_instance_uid}.dcm" for each in objects]
     return {str(dcmread(path, specific_tags=["Modality"]).Modality): path for path in paths}
 
 

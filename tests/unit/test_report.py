@@ -135,7 +135,8 @@ def test_each_destination_gets_what_its_profile_says_and_what_is_alike_is_made_o
     report(Desk(spool.root, profiles, "0.1.0"), job("first", "second", "third"))
     plan = read_plan(spool, "job")
     modalities = {
-        name: [dcmread(spool.outbox("job") / f"{uid}.dcm").Modality for uid in uids] for name, uids in plan.items()
+        name: [dcmread(spool.outbox("job") / f"{each.sop_instance_uid}.dcm").Modality for each in objects]
+        for name, objects in plan.items()
     }
     assert modalities == {"first": ["SEG", "SR"], "second": ["SEG", "SR"], "third": ["SR"]}
     assert plan["first"] == plan["second"]

@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from service.core.outbox import CLOSED, UNREADABLE, Circuit, DeliveryState, Trouble, judge
+from service.core.circuit import CLOSED, Circuit
+from service.core.outbox import UNREADABLE, DeliveryState, Trouble, judge
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -53,6 +54,15 @@ def test_an_answer_closes_the_circuit() -> None:
     assert tired.after(Trouble.NONE, "", NOW) == CLOSED
     assert tired.after(Trouble.CONTENT, "status 0xA900", NOW) == CLOSED
     assert CLOSED.room(NOW, 20) == 20
+
+
+def test_a_busy_destination_gets_half_the_associations_each_time_and_then_more_again() -> None:
+    circuit, widths = CLOSED, []
+    for trouble in (Trouble.BUSY, Trouble.BUSY, Trouble.NETWORK, Trouble.NONE, Trouble.NONE, Trouble.NONE):
+        circuit = circuit.after(trouble, "", NOW)
+        widths.append(circuit.associations(8))
+    assert widths == [1, 1, 1, 4, 8, 8]  # one while it rests
+    assert CLOSED.associations(8) == 8
 
 
 def test_a_destination_that_refuses_us_waits_for_a_person() -> None:

@@ -13,7 +13,8 @@ from sqlalchemy import create_engine
 
 from service.core.errors import Broken, TryAgain
 from service.core.jobs import MOST_LAPSES, Event, Job, State
-from service.core.outbox import DeliveryState, judge
+from service.core.outbox import DeliveryState, Reference, judge
+from service.core.proof import found
 from service.core.refusals import Notice, SayWhyNot
 from service.edge.ledger import Ledger, SeriesRow, StackRow, opened
 from service.edge.questions import EndedSeries
@@ -58,6 +59,10 @@ def queue(ledger: Ledger, job: Job) -> None:
     ledger.decide(job.stack_id, "rule: runs liver", [job])
 
 
+def reference(sop_instance_uid: str) -> Reference:
+    return Reference("1.2.840.10008.5.1.4.1.1.66.4", sop_instance_uid, "1.2", "1.2.4")
+
+
 def start(ledger: Ledger, worker: str = "w", state: State = State.QUEUED) -> Job:
     job = ledger.claim(state, worker, NOW, SOON)
     assert job is not None
@@ -72,7 +77,8 @@ def state_of(ledger: Ledger) -> str:
 def reported(ledger: Ledger, job: Job, *uids: str) -> None:
     queue(ledger, job)
     ledger.settle(start(ledger), "w", Event.DONE, NOW)
-    ledger.report(start(ledger, state=State.INFERRED), "w", dict.fromkeys(job.destinations, uids), NOW)
+    objects = [reference(uid) for uid in uids]
+    ledger.report(start(ledger, state=State.INFERRED), "w", dict.fromkeys(job.destinations, objects), NOW)
 
 
 def test_the_migrations_make_exactly_the_tables_that_the_code_uses(ledger: Ledger, url: str) -> None:
@@ -174,7 +180,7 @@ def test_a_notice_survives_the_ledger_and_is_no_model_at_work(ledger: Ledger) ->
 
 def test_a_notice_that_is_not_sent_yet_is_withdrawn_when_a_late_instance_comes(ledger: Ledger) -> None:
     queue(ledger, a_notice())
-    ledger.report(start(ledger, state=State.INFERRED), "w", {"pacs": ["1.1"]}, NOW)
+    ledger.report(start(ledger, state=State.INFERRED), "w", {"pacs": [reference("1.1")]}, NOW)
     ledger.close_series(series_row("larger set"), [stack_row("new stack")], NOW)
     assert state_of(ledger) == State.DECLINED
     assert ledger.start_deliveries("pacs", NOW, SOON, 10) == []
@@ -198,7 +204,10 @@ def test_a_job_is_delivered_when_every_object_is_at_every_destination(ledger: Le
         for delivery in ledger.start_deliveries(destination, NOW, SOON, 10):
             assert state_of(ledger) == State.REPORTED
             ledger.settle_delivery(delivery, judge(0x0000, 0), "peer", NOW, NOW)
+        due = ledger.due_proofs(destination, NOW, 10)
+        ledger.keep_looks([(each, found("it has it")) for each in due], "peer", NOW)
     assert state_of(ledger) == State.DELIVERED
+    assert {row["state"] for row in ledger.rows(deliveries)} == {DeliveryState.COMMITTED}
 
 
 def test_a_delivery_in_the_hands_of_a_dead_sender_is_sent_again(ledger: Ledger) -> None:
