@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,9 +29,10 @@ def configure(
     archive_port: int,
     rules: Sequence[dict[str, Any]],
     profile: str = "usual",
+    destination: Mapping[str, Any] | None = None,
     **node: dict[str, Any],
 ) -> Settings:
-    """A configuration that closes Series quickly; `node` adds to the sections of node.yaml."""
+    """A configuration that closes Series quickly; `node` and `destination` add to the sections of the files."""
     folder.mkdir(parents=True, exist_ok=True)
     receiving = {
         "port": free_port(),
@@ -44,10 +45,10 @@ def configure(
     }
     for name, values in node.items():
         sections[name] = sections.get(name, {}) | values
-    destination = {"name": "pacs", "ae_title": AE_TITLE, "host": "127.0.0.1", "port": archive_port, "profile": profile}
+    pacs = {"name": "pacs", "ae_title": AE_TITLE, "host": "127.0.0.1", "port": archive_port, "profile": profile}
     for name, content in {
         "node.yaml": sections,
-        "destinations.yaml": {"destinations": [destination]},
+        "destinations.yaml": {"destinations": [pacs | dict(destination or {})]},
         "rules.yaml": {"rules": list(rules)},
     }.items():
         (folder / name).write_text(yaml.safe_dump(content), encoding="utf-8")

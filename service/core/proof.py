@@ -52,7 +52,8 @@ def found(how: str) -> Look:
 def missing(delivery: Delivery, how: str) -> Look:
     """It is not there: looked for once more a little later, then sent again, in the end left to a person."""
     if not delivery.looks:
-        return Look(DeliveryState.SENT, Trouble.LOST, f"{how}; it is looked for once more", SECOND_LOOK, looks=1)
+        words = f"{how}; it is looked for once more"
+        return Look(DeliveryState.SENT, Trouble.LOST, words, SECOND_LOOK, way=delivery.way, looks=1)
     if delivery.attempts + 1 >= MOST_ATTEMPTS[Trouble.LOST]:
         words = f"{how}, after success was answered {MOST_ATTEMPTS[Trouble.LOST]} times: that archive loses objects"
         return Look(DeliveryState.DEAD, Trouble.LOST, words)

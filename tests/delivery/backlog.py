@@ -1,0 +1,111 @@
+"""Results that wait in an outbox, as a worker leaves them, and the dispatcher that is to deliver them."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from datetime import UTC, datetime
+from functools import cache
+from random import Random
+
+from pydicom import Dataset
+
+from service.core.identity import derived_uid
+from service.core.jobs import Event, Job, State
+from service.derived.encoding import encode, reference_of
+from service.edge.failpoints import VARIABLE
+from service.edge.ledger import Ledger, SeriesRow, StackRow, opened
+from service.edge.spool import Spool
+from service.edge.tables import deliveries
+from service.settings import Settings
+from tests import factories
+
+PER_JOB = 20
+_KIBIBYTES = (4, 4, 4, 64, 300)  # most results are small
+
+
+def fill(settings: Settings, count: int, destinations: Sequence[str] = ("pacs",), seed: int = 1) -> list[str]:
+    """Put `count` objects of reported jobs into the outbox; their SOP Instance UIDs."""
+    spool = Spool(settings.spool)
+    uids: list[str] = []
+    with opened(settings.ledger_url) as ledger:
+        for first in range(0, count, PER_JOB):
+            numbers = range(first, min(first + PER_JOB, count))
+            uids += _report(
+                spool, ledger, f"{seed}-{first}", [_object(seed, number) for number in numbers], destinations
+            )
+    return uids
+
+
+def _report(
+    spool: Spool, ledger: Ledger, job_id: str, objects: Sequence[Dataset], destinations: Sequence[str]
+) -> list[str]:
+    at = datetime.now(UTC)
+    series = derived_uid("series", job_id)
+    job = Job(job_id, job_id, series, "1.2", "m", "1.0.0", "r", tuple(destinations), State.QUEUED, 0, at)
+    encoded = [encode(each) for each in objects]
+    references = [reference_of(each) for each in encoded]
+    for reference, content in zip(references, encoded, strict=True):
+        spool.place(spool.outbox(job_id) / f"{reference.sop_instance_uid}.dcm", content, durably=False)
+    ledger.close_series(
+        SeriesRow(series, "1.2", "CT", "", 1, "set", at, "evidence"), [StackRow(job_id, series, 1, "", "axial", "")], at
+    )
+    ledger.decide(job_id, "runs", [job])
+    for state in (State.QUEUED, State.INFERRED):
+        started = ledger.claim(state, "w", at, at)
+        assert started
+        if state is State.QUEUED:
+            ledger.settle(started, "w", Event.DONE, at)
+        else:
+            ledger.report(started, "w", dict.fromkeys(destinations, references), at)
+    return [reference.sop_instance_uid for reference in references]
+
+
+def _object(seed: int, number: int) -> Dataset:
+    """The same object for the same number, in a Study and Series that it shares with a few others."""
+    copy = deepcopy(_template())
+    copy.StudyInstanceUID = derived_uid("study", str(seed), str(number // PER_JOB))
+    copy.SeriesInstanceUID = derived_uid("series of results", str(seed), str(number // (PER_JOB // 4)))
+    copy.SOPInstanceUID = derived_uid("result", str(seed), str(number))
+    kibibytes = _KIBIBYTES[number % len(_KIBIBYTES)]
+    copy.Rows, copy.Columns = kibibytes * 2, 256
+    copy.PixelData = Random(number).randbytes(kibibytes * 1024)
+    return copy
+
+
+@cache
+def _template() -> Dataset:
+    return factories.ct_series(factories.grid(shape=(2, 8, 8)))[0]
+
+
+def start_role(role: str, settings: Settings, failpoint: str = "") -> subprocess.Popen[bytes]:
+    """One role of a node as a process of its own, to be killed at a place in the code where that is asked for."""
+    environment = os.environ | ({VARIABLE: failpoint} if failpoint else {})
+    with (settings.folder / f"{role}.log").open("ab") as log:
+        line = [sys.executable, "-P", "-m", f"service.roles.{role}", str(settings.folder)]
+        return subprocess.Popen(line, env=environment, stdout=log, stderr=log)
+
+
+@contextmanager
+def role(name: str, settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
+    """A role that runs until the context ends."""
+    process = start_role(name, settings)
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
+
+
+def states(settings: Settings) -> dict[str, int]:
+    """How many deliveries are in each state."""
+    with opened(settings.ledger_url) as ledger:
+        return ledger.counts(deliveries)
