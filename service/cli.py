@@ -152,14 +152,15 @@ def send(path: Path, host: str, port: int, called: str, calling: str = "ISOCENTE
     files = [file for file in sorted(path.rglob("*") if path.is_dir() else [path]) if file.is_file() and is_dicom(file)]
     if not files:
         raise Broken(f"there is no DICOM file in {path}")
-    remote, refused = Remote(calling, called, host, port), 0
+    remote, sent = Remote(calling, called, host, port), 0
     for start in range(0, len(files), _AT_ONCE):
         for file, answer in store(remote, files[start : start + _AT_ONCE]):
-            if answer != 0x0000:
-                refused += 1
+            if answer == 0x0000:
+                sent += 1
+            else:
                 typer.echo(f"{file.name}: {'no answer' if answer is None else f'status 0x{answer:04X}'}", err=True)
-    typer.echo(f"{len(files) - refused} of {len(files)} sent to {remote}")
-    if refused:
+    typer.echo(f"{sent} of {len(files)} sent to {remote}")
+    if sent < len(files):
         raise typer.Exit(1)
 
 

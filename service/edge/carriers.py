@@ -8,6 +8,7 @@ from typing import Protocol
 from service.core.errors import Unsuitable
 from service.core.outbox import CommitmentReport, Reference
 from service.edge import storage_scu
+from service.edge.dialing import DEADLINES, Deadlines
 from service.edge.storage_scu import Remote
 
 
@@ -39,13 +40,14 @@ class DicomPeer:
     """A destination that speaks DIMSE."""
 
     remote: Remote
+    deadlines: Deadlines = DEADLINES
 
     def __str__(self) -> str:
         return str(self.remote)
 
     def store(self, paths: Sequence[Path]) -> Iterator[tuple[Path, int | None]]:
         """As `Carrier`, by C-STORE in one association."""
-        return storage_scu.store(self.remote, paths)
+        return storage_scu.store(self.remote, paths, self.deadlines)
 
     def held(self, references: Sequence[Reference]) -> set[str]:
         """As `Carrier`, by C-FIND at IMAGE level."""

@@ -1,17 +1,19 @@
-"""Command sets of C-STORE (PS3.7 9.3.1, E.1): the request read, the response written, without objects between."""
+"""Command sets of C-STORE and C-ECHO (PS3.7 9.3, E.1), read and written without objects between."""
 
 import struct
 from dataclasses import dataclass
 
 from service.edge.intake import Answer
 
-C_STORE_RQ = 0x0001
-_C_STORE_RSP = 0x8001
-_NO_DATA_SET = 0x0101
+C_STORE_RQ, C_ECHO_RQ = 0x0001, 0x0030
+_RESPONSE = 0x8000  # the bit that makes a request's Command Field that of its response
+_DATA_SET, _NO_DATA_SET = 0x0001, 0x0101
+_MEDIUM_PRIORITY = 0x0000
+_VERIFICATION = "1.2.840.10008.1.1"
 
 _GROUP_LENGTH = 0x0000
 _SOP_CLASS, _COMMAND_FIELD, _MESSAGE_ID, _RESPONDED_TO = 0x0002, 0x0100, 0x0110, 0x0120
-_DATA_SET_TYPE, _STATUS, _COMMENT, _SOP_INSTANCE = 0x0800, 0x0900, 0x0902, 0x1000
+_PRIORITY, _DATA_SET_TYPE, _STATUS, _COMMENT, _SOP_INSTANCE = 0x0700, 0x0800, 0x0900, 0x0902, 0x1000
 _LONGEST_COMMENT = 64
 
 
@@ -63,18 +65,61 @@ def store_response(request: StoreRequest, context_id: int, answer: Answer) -> by
     comment = answer.comment[:_LONGEST_COMMENT].encode("ascii", "replace")
     body = b"".join(
         (
-            _element(_SOP_CLASS, _padded(request.sop_class_uid.encode("ascii", "replace"), b"\0")),
-            _element(_COMMAND_FIELD, struct.pack("<H", _C_STORE_RSP)),
-            _element(_RESPONDED_TO, struct.pack("<H", request.message_id)),
-            _element(_DATA_SET_TYPE, struct.pack("<H", _NO_DATA_SET)),
-            _element(_STATUS, struct.pack("<H", answer.status)),
+            _uid(_SOP_CLASS, request.sop_class_uid),
+            _short(_COMMAND_FIELD, C_STORE_RQ | _RESPONSE),
+            _short(_RESPONDED_TO, request.message_id),
+            _short(_DATA_SET_TYPE, _NO_DATA_SET),
+            _short(_STATUS, answer.status),
             _element(_COMMENT, _padded(comment, b" ")) if comment else b"",
-            _element(_SOP_INSTANCE, _padded(request.sop_instance_uid.encode("ascii", "replace"), b"\0")),
+            _uid(_SOP_INSTANCE, request.sop_instance_uid),
         )
     )
-    command = _element(_GROUP_LENGTH, struct.pack("<L", len(body))) + body
+    command = _with_length(body)
     last_command_fragment = 0x03
     return struct.pack(">BxLLBB", 0x04, len(command) + 6, len(command) + 2, context_id, last_command_fragment) + command
+
+
+def encode_store_request(request: StoreRequest) -> bytes:
+    """The command set of a C-STORE-RQ; a data set is to follow."""
+    return _with_length(
+        b"".join(
+            (
+                _uid(_SOP_CLASS, request.sop_class_uid),
+                _short(_COMMAND_FIELD, C_STORE_RQ),
+                _short(_MESSAGE_ID, request.message_id),
+                _short(_PRIORITY, _MEDIUM_PRIORITY),
+                _short(_DATA_SET_TYPE, _DATA_SET),
+                _uid(_SOP_INSTANCE, request.sop_instance_uid),
+            )
+        )
+    )
+
+
+def encode_echo_request(message_id: int) -> bytes:
+    """The command set of a C-ECHO-RQ."""
+    field, message = _short(_COMMAND_FIELD, C_ECHO_RQ), _short(_MESSAGE_ID, message_id)
+    return _with_length(_uid(_SOP_CLASS, _VERIFICATION) + field + message + _short(_DATA_SET_TYPE, _NO_DATA_SET))
+
+
+def status(command: bytes, request_field: int, message_id: int) -> int:
+    """The status in the response to a request. Raises NotACommandSet when the bytes are no response to it."""
+    found = elements(command)
+    field, responded_to = _number(found, _COMMAND_FIELD), _number(found, _RESPONDED_TO)
+    if field != request_field | _RESPONSE or responded_to != message_id:
+        raise NotACommandSet(f"command {field:04X} answers message {responded_to}, and {message_id} was asked")
+    return _number(found, _STATUS)
+
+
+def _with_length(body: bytes) -> bytes:
+    return _element(_GROUP_LENGTH, struct.pack("<L", len(body))) + body
+
+
+def _uid(element: int, value: str) -> bytes:
+    return _element(element, _padded(value.encode("ascii", "replace"), b"\0"))
+
+
+def _short(element: int, value: int) -> bytes:
+    return _element(element, struct.pack("<H", value))
 
 
 def _element(element: int, value: bytes) -> bytes:

@@ -99,6 +99,21 @@ def kept_digest(path: Path) -> str:
     return noted if _DIGEST.fullmatch(noted) else digests(path.read_bytes())[1]
 
 
+def elements(head: bytes) -> dict[int, bytes]:
+    """File Meta Information by tag, from a file's first bytes up to its data set. Raises struct.error on damage."""
+    found: dict[int, bytes] = {}
+    position = len(PREAMBLE)
+    while position < len(head):
+        group, element, vr, length = struct.unpack_from("<HH2sH", head, position)
+        position += 8
+        if vr in (b"OB", b"UN", b"UT", b"OW", b"SQ"):
+            (length,) = struct.unpack_from("<L", head, position)
+            position += 4
+        found[group << 16 | element] = head[position : position + length]
+        position += length
+    return found
+
+
 def data_set_offset(head: bytes) -> int:
     """Where the data set begins in a file of ours, from its first 144 bytes."""
     length: int = struct.unpack_from("<L", head, _META_GROUP_LENGTH_END - 4)[0]

@@ -18,7 +18,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 
 from service.core.errors import Broken
 from service.edge.data_set_scan import Pixels, read_values
-from service.edge.file_meta import PREAMBLE, data_set_offset
+from service.edge.file_meta import PREAMBLE, data_set_offset, elements
 
 _HEAD_BYTES = 64 * 1024
 _META_START = len(PREAMBLE)
@@ -85,7 +85,7 @@ def read_quickly(path: Path, wanted: Wanted) -> QuickFile | None:
         head = stream.read(_HEAD_BYTES)
     try:
         start = data_set_offset(head)
-        meta = _meta(head[:start])
+        meta = elements(head[:start])
         syntax = UID(meta.get(0x00020010, b"").rstrip(b"\0 ").decode("ascii"))
         if not meta or not syntax or syntax in _NOT_PLAIN or head[_META_START - 4 : _META_START] != PREAMBLE[-4:]:
             return None
@@ -96,21 +96,6 @@ def read_quickly(path: Path, wanted: Wanted) -> QuickFile | None:
         return None
     values, pixels = found
     return QuickFile(QuickHeader(wanted, values), meta, syntax, pixels)
-
-
-def _meta(head: bytes) -> dict[int, bytes]:
-    """File Meta Information by tag (PS3.10 7.1)."""
-    found: dict[int, bytes] = {}
-    position = _META_START
-    while position < len(head):
-        group, element, vr, length = struct.unpack_from("<HH2sH", head, position)
-        position += 8
-        if vr in (b"OB", b"UN", b"UT", b"OW", b"SQ"):
-            (length,) = struct.unpack_from("<L", head, position)
-            position += 4
-        found[group << 16 | element] = head[position : position + length]
-        position += length
-    return found
 
 
 def _numbers(content: bytes, code: str) -> object:

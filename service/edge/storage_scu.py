@@ -1,96 +1,101 @@
 """A Storage and Verification SCU (PS3.4 annexes A and B) with a deadline on every wait."""
 
-import socket
-import ssl
 import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydicom import dcmread
-from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
-from pynetdicom import AE, _config, build_context, evt
-from pynetdicom.sop_class import Verification
+import structlog
+from pynetdicom import AE, _config, evt
 
 from service.core.errors import Broken, Unreached
 from service.core.outbox import UNREADABLE, Trouble
+from service.edge.dialing import ANSWER_SECONDS, DEADLINES, Deadlines, Remote, hold
+from service.edge.negotiation import MOST_CONTEXTS, PERMANENT, Kind
+from service.edge.outgoing import Outgoing, Unreadable, look
+from service.edge.sending import VERIFICATION, Association, Parcel, association
+from service.edge.upper_layer import ConnectionEnded
+
+__all__ = ["ANSWER_SECONDS", "Checkpoint", "Remote", "associated", "echo", "store"]
 
 _config.LOG_HANDLER_LEVEL = "none"
 
-_NATIVE = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
-CONNECT_SECONDS = 5.0
-ANSWER_SECONDS = 30.0  # a PACS may take its time to store one object
-_PERMANENT = 1  # result of an A-ASSOCIATE-RJ (PS3.8 9.3.4)
-STALL_MILLISECONDS = 10_000  # unacknowledged bytes end the connection (TCP_USER_TIMEOUT)
+_NOT_ACCEPTED = 0x0122  # SOP Class not supported
+
+Answers = Iterator[tuple[Path, int | None]]
 
 
-@dataclass(frozen=True, slots=True)
-class Remote:
-    """A peer we call."""
-
-    calling_ae_title: str
-    called_ae_title: str
-    host: str
-    port: int
-    tls: ssl.SSLContext | None = None
-    answer_seconds: float = ANSWER_SECONDS
-
-    def __str__(self) -> str:
-        return f"{self.called_ae_title} at {self.host}:{self.port}"
-
-
-def echo(remote: Remote) -> None:
+def echo(remote: Remote, deadlines: Deadlines = DEADLINES) -> None:
     """C-ECHO. Raises TryAgain when the peer is not there or rejects us, Broken when it answers anything but success."""
-    with associated(remote, [build_context(Verification)]) as association:
-        status = _status(association.send_c_echo())
+    try:
+        with association(remote, [VERIFICATION], deadlines) as made:
+            status = made.echo()
+    except ConnectionEnded as ended:
+        raise Unreached(Trouble.NO_ANSWER, f"{remote} did not answer C-ECHO: {ended}") from ended
     if status != 0x0000:
-        raise Broken(f"{remote} answered C-ECHO with {_words(status)}")
+        raise Broken(f"{remote} answered C-ECHO with status 0x{status:04X}")
 
 
-def store(remote: Remote, paths: Sequence[Path]) -> Iterator[tuple[Path, int | None]]:
-    """C-STORE each file in one association; yields its status as it comes, None for "no answer came".
+def store(remote: Remote, paths: Sequence[Path], deadlines: Deadlines = DEADLINES) -> Answers:
+    """C-STORE each file; yields its status as it comes, None for "no answer came": what follows that is not tried.
 
-    UNREADABLE stands for a file that is gone or damaged, 0x0122 (SOP Class not supported) for one that the peer accepts
-    no presentation context for. Raises TryAgain when no association could be made.
+    UNREADABLE stands for a file that is gone, damaged or changing, 0x0122 (SOP Class not supported) for one that the
+    peer accepts no presentation context for. Raises Unreached when no association could be made.
     """
-    readable: list[Path] = []
-    kinds: set[tuple[str, str]] = set()
+    waiting: deque[Outgoing] = deque()
     for path in paths:
         try:
-            kinds.add(_kind(dcmread(path, stop_before_pixels=True)))
-            readable.append(path)
-        except (OSError, InvalidDicomError, AttributeError):
+            waiting.append(look(path))
+        except Unreadable:
             yield path, UNREADABLE
-    if readable:
-        yield from _store(remote, readable, kinds)
+    while waiting:
+        kinds, batch = _together(waiting)
+        try:
+            with association(remote, kinds, deadlines) as made:
+                yield from _one_by_one(made, batch)
+        except Unreadable:  # it changed while it was sent
+            yield batch.popleft().path, UNREADABLE
+            waiting.extendleft(reversed(batch))
+        except ConnectionEnded as ended:
+            log = structlog.get_logger()
+            log.warning("association ended without an answer", peer=str(remote), how=ended.how, reason=str(ended))
+            yield batch.popleft().path, None
+            return
 
 
-def _store(remote: Remote, paths: Sequence[Path], kinds: set[tuple[str, str]]) -> Iterator[tuple[Path, int | None]]:
-    contexts = [build_context(sop_class, _offered(syntax)) for sop_class, syntax in sorted(kinds)]
-    with associated(remote, [*contexts, build_context(Verification)]) as association:
-        accepted = {(cx.abstract_syntax, cx.transfer_syntax[0]) for cx in association.accepted_contexts}
-        for path in paths:
-            dataset = dcmread(path)
-            sop_class, syntax = _kind(dataset)
-            if not any((sop_class, offered) in accepted for offered in _offered(syntax)):
-                yield path, 0x0122
-            elif association.is_established:
-                yield path, _status(association.send_c_store(dataset))
-            else:
-                yield path, None
+def _together(waiting: deque[Outgoing]) -> tuple[list[Kind], deque[Outgoing]]:
+    """As many from the front of what waits as one association has presentation contexts for."""
+    kinds, batch = dict.fromkeys([VERIFICATION]), deque[Outgoing]()
+    while waiting and len(kinds | dict.fromkeys(waiting[0].kinds)) <= MOST_CONTEXTS:
+        kinds |= dict.fromkeys(waiting[0].kinds)
+        batch.append(waiting.popleft())
+    return list(kinds), batch
 
 
-def _kind(dataset: Dataset) -> tuple[str, str]:
-    return str(dataset.SOPClassUID), str(dataset.file_meta.TransferSyntaxUID)
+def _one_by_one(made: Association, batch: deque[Outgoing]) -> Answers:
+    """Send from the front of the batch, where an object stays until its answer is there."""
+    following = _packed(made, batch[0])
+    try:
+        while batch:
+            ready = following
+            if isinstance(ready, Parcel):
+                made.send(ready)
+            if len(batch) > 1:  # read while the peer stores
+                following = _packed(made, batch[1])
+            status = made.store_status(ready) if isinstance(ready, Parcel) else ready
+            yield batch.popleft().path, status
+    finally:
+        if isinstance(following, Parcel):
+            following.content.close()
 
 
-def _offered(syntax: str) -> list[str]:
-    """The syntax of a file, and for a native one both that a peer may choose from (PS3.5 10.1)."""
-    return list(_NATIVE) if syntax in _NATIVE else [syntax]
+def _packed(made: Association, outgoing: Outgoing) -> Parcel | int:
+    try:
+        return made.packed(outgoing) or _NOT_ACCEPTED
+    except Unreadable:
+        return UNREADABLE
 
 
 @contextmanager
@@ -104,8 +109,8 @@ def associated(
 ) -> Iterator[Any]:
     """An association, released at the end; no answer may take longer. Raises TryAgain when none could be made."""
     entity = AE(remote.calling_ae_title)
-    entity.connection_timeout = CONNECT_SECONDS
-    entity.acse_timeout = CONNECT_SECONDS
+    entity.connection_timeout = DEADLINES.connect_seconds
+    entity.acse_timeout = DEADLINES.negotiation_seconds
     entity.dimse_timeout = entity.network_timeout = answer_seconds
     association = entity.associate(
         remote.host,
@@ -113,6 +118,7 @@ def associated(
         contexts,
         ae_title=remote.called_ae_title,
         ext_neg=list(roles),
+        tls_args=(remote.tls, remote.host) if remote.tls else None,
         evt_handlers=[(evt.EVT_CONN_OPEN, _prepare), *handlers],
     )
     if not association.is_established:
@@ -155,25 +161,16 @@ class Checkpoint(threading.Event):
 def _prepare(event: Any) -> None:
     event.assoc._reactor_checkpoint = Checkpoint(event.assoc)
     connection = event.assoc.dul.socket.socket
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALL_MILLISECONDS)
-    connection.settimeout(STALL_MILLISECONDS / 1000)
+    hold(connection, DEADLINES.stall_seconds)
+    connection.settimeout(DEADLINES.stall_seconds)
 
 
 def _unreached(association: Any, remote: Remote) -> Unreached:
     if association.is_rejected:
         answer = association.acceptor.primitive
-        trouble = Trouble.CONFIGURATION if answer.result == _PERMANENT else Trouble.BUSY
+        trouble = Trouble.CONFIGURATION if answer.result == PERMANENT else Trouble.BUSY
         sentence = f"{remote} rejected the association: {answer.reason_str} (source: {answer.source_str})"
         return Unreached(trouble, sentence)
     if association.rejected_contexts:  # it accepted the association and not one of the contexts
         return Unreached(Trouble.CONFIGURATION, f"{remote} accepts nothing of what was offered")
     return Unreached(Trouble.NETWORK, f"{remote} is not reachable, or closed the connection")
-
-
-def _status(answer: Any) -> int | None:
-    return int(answer.Status) if "Status" in answer else None
-
-
-def _words(status: int | None) -> str:
-    return "no status" if status is None else f"status 0x{status:04X}"

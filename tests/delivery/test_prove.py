@@ -17,7 +17,7 @@ from service.edge.spool import Spool
 from service.edge.tables import deliveries, jobs
 from service.prove import Prover
 from service.reconcile import reconcile
-from tests.delivery.conftest import Clock
+from tests.delivery.stage import Clock
 
 PATIENCE = timedelta(minutes=10)
 NO_SUCH_OBJECT = 0x0112
