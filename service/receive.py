@@ -64,6 +64,10 @@ class Receiver:
         except TryAgain as error:
             return Refused(_refusal(offer, OUT_OF_RESOURCES, str(error)))
 
+    def require_room(self) -> None:
+        """Raises TryAgain when the disk has no room for anything more."""
+        self._room.require(0)
+
     def note_end(self, record: AssociationRecord) -> None:
         """Leave word of how an association ended, for the assembling stage and for people."""
         metrics.count(metrics.ASSOCIATIONS, record.ended)

@@ -131,6 +131,7 @@ class Receiving(_Text):
     limits: ReceivingLimits = ReceivingLimits()
     tls: ReceivingTls | None = None
     metrics_port: Port | None = None
+    commitment: bool = True
 
     @model_validator(mode="after")
     def _archives_agree(self) -> "Receiving":
@@ -139,6 +140,18 @@ class Receiving(_Text):
             if peer.archive and kept.setdefault(peer.ae_title, peer.archive) != peer.archive:
                 raise ValueError(f"two entries of {peer.ae_title} name different archives: name one of them")
         return self
+
+    @model_validator(mode="after")
+    def _places_to_report_to_agree(self) -> "Receiving":
+        for peer in self.peers:
+            if peer.report_to and self.reporting[peer.ae_title] != peer.report_to:
+                raise ValueError(f"two entries of {peer.ae_title} name different places to report to: name one of them")
+        return self
+
+    @property
+    def reporting(self) -> dict[str, ReportTo]:
+        """Where peers listen for what became of their storage commitment requests, by calling AE title."""
+        return {peer.ae_title: peer.report_to for peer in self.peers if peer.report_to}
 
     @property
     def admitted(self) -> tuple[Admitted, ...]:

@@ -139,7 +139,7 @@ def orthanc(
         "DicomAlwaysAllowStore": True,
         "StableAge": 2,
         "Plugins": [str(plugin) for plugin in plugins],
-        "DicomModalities": {"node": ["ISOCENTER", "127.0.0.1", node_port]} if node_port else {},
+        "DicomModalities": {"node": _node(node_port)} if node_port else {},
     }
     (folder / "orthanc.json").write_text(json.dumps(configuration, indent=1), encoding="utf-8")
     with (folder / "orthanc.log").open("wb") as log:
@@ -152,6 +152,10 @@ def orthanc(
         yield archive
     finally:
         _end(process)
+
+
+def _node(port: int) -> dict[str, object]:
+    return {"AET": "ISOCENTER", "Host": "127.0.0.1", "Port": port, "AllowStorageCommitment": True}
 
 
 def _await_start(archive: Orthanc, folder: Path) -> None:

@@ -3,6 +3,7 @@
 IsocenterError
 ├── TryAgain       the same step may succeed later: it is repeated, with back-off
 │   ├── Unreached      no association with a peer could be made
+│   │   └── NothingAccepted   it accepts no presentation context of those that were offered
 │   └── NoRoom         the disk cannot take it now: repeated for as long as that lasts
 ├── Unsuitable     the input is not for this: it is declined, and the reason is shown
 │   └── NotAVolume     the frames do not form a volume; carries the named reason
@@ -26,6 +27,10 @@ class Unreached(TryAgain):
     def __init__(self, trouble: str, sentence: str) -> None:
         super().__init__(sentence)
         self.trouble = trouble
+
+
+class NothingAccepted(Unreached):
+    """A peer knows us, and accepts no presentation context of those that were offered."""
 
 
 class NoRoom(TryAgain):

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from service.core.errors import Unsuitable
 from service.core.outbox import CommitmentReport, Reference
-from service.edge import storage_scu
+from service.edge import commitment, storage_scu
 from service.edge.dialing import DEADLINES, Deadlines
 from service.edge.storage_scu import Remote
 
@@ -55,4 +55,4 @@ class DicomPeer:
 
     def ask_commitment(self, transaction_uid: str, references: Sequence[Reference]) -> CommitmentReport | None:
         """As `Carrier`, by N-ACTION of Storage Commitment Push Model."""
-        raise Unsuitable(f"{self} cannot be asked yet to commit {len(references)} objects as {transaction_uid}")
+        return commitment.ask(self.remote, transaction_uid, references)

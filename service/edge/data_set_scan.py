@@ -53,11 +53,19 @@ def read_naming(content: Content, *, implicit: bool, start: int = 0) -> Naming:
     Raises Broken when it is no data set, when a name is absent or not a UID, or when an element ends beyond the bytes.
     """
     scan = _Scan(content, implicit, start, _NAMES)
+    return _naming(_whole(scan), scan.encoding)
+
+
+def require_whole(content: Content, *, implicit: bool) -> None:
+    """Raises Broken when the bytes are no little-endian data set, or an element ends beyond them."""
+    _whole(_Scan(content, implicit, 0, ()))
+
+
+def _whole(scan: "_Scan") -> dict[int, bytes]:
     try:
-        found = scan.top_level()
+        return scan.top_level()
     except (struct.error, IndexError) as error:
         raise Broken("the data set is truncated: it ends within an element's header") from error
-    return _naming(found, scan.encoding)
 
 
 def _naming(found: dict[int, bytes], encoding: str) -> Naming:

@@ -24,6 +24,7 @@ from service.core.errors import whereabouts
 from service.core.identity import is_uid
 from service.edge import command_set
 from service.edge.command_set import StoreRequest
+from service.edge.committing import CommittingAssociation
 from service.edge.file_meta import Offer, Provenance
 from service.edge.intake import (
     CANNOT_UNDERSTAND,
@@ -57,7 +58,7 @@ def missing_names() -> list[str]:
     ]
 
 
-class FastAssociation(Association):  # type: ignore[misc] # pynetdicom has no types here
+class FastAssociation(CommittingAssociation):
     """One association, from accepted connection to its end, in the thread that calls `run`."""
 
     def __init__(

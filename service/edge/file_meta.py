@@ -16,6 +16,7 @@ DIGEST_DIGITS = 32
 
 _DIGEST = re.compile(r"(?!0{32})[0-9a-f]{32}")
 _META_GROUP_LENGTH_END = len(PREAMBLE) + 12
+_SOP_CLASS_START = _META_GROUP_LENGTH_END + 14  # behind File Meta Information Version
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +83,25 @@ def digest_offset(meta: bytes) -> int:
     return len(meta) - DIGEST_DIGITS
 
 
+def noted_digest(meta: bytes) -> str:
+    """The digest of the data set as it was noted at the end of what stands before it; empty where it was not."""
+    noted = meta[-DIGEST_DIGITS:].decode("ascii", "replace")
+    return noted if _DIGEST.fullmatch(noted) else ""
+
+
+def noted_sop_class_uid(meta: bytes) -> str:
+    """Media Storage SOP Class UID in what stands before the data set of a file of ours; empty where it has none."""
+    group, element, vr, length = struct.unpack_from("<HH2sH", meta, _SOP_CLASS_START)
+    if (group, element, vr) != (0x0002, 0x0002, b"UI"):
+        return ""
+    value = meta[_SOP_CLASS_START + 8 : _SOP_CLASS_START + 8 + length]
+    return value.rstrip(b"\0").decode("ascii", "replace")
+
+
 def digests(content: bytes) -> tuple[str, str]:
     """The digest of a file's data set as it was noted when it came, empty where it was not, and as it is now."""
     offset = data_set_offset(content[:_META_GROUP_LENGTH_END])
-    noted = content[offset - DIGEST_DIGITS : offset].decode("ascii", "replace")
-    now = str(DataSetDigest(memoryview(content)[offset:]).hexdigest())
-    return (noted if _DIGEST.fullmatch(noted) else ""), now
+    return noted_digest(content[:offset]), str(DataSetDigest(memoryview(content)[offset:]).hexdigest())
 
 
 def kept_digest(path: Path) -> str:
@@ -95,8 +109,8 @@ def kept_digest(path: Path) -> str:
     with path.open("rb") as stream:
         offset = data_set_offset(stream.read(_META_GROUP_LENGTH_END))
         stream.seek(offset - DIGEST_DIGITS)
-        noted = stream.read(DIGEST_DIGITS).decode("ascii", "replace")
-    return noted if _DIGEST.fullmatch(noted) else digests(path.read_bytes())[1]
+        noted = noted_digest(stream.read(DIGEST_DIGITS))
+    return noted or digests(path.read_bytes())[1]
 
 
 def elements(head: bytes) -> dict[int, bytes]:

@@ -18,7 +18,7 @@ CANNOT_UNDERSTAND = 0xC000
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A C-STORE status (PS3.4 table B.2-1), and what the sender's log may say about it."""
+    """A status (of a C-STORE: PS3.4 table B.2-1), and what the sender's log may say about it."""
 
     status: int
     comment: str = ""

@@ -11,7 +11,7 @@ from service.edge.upper_layer import Limits, PduStream, violation
 
 _COMMAND, _LAST = 0x01, 0x02  # PS3.8 E.2
 _C_CANCEL_RQ = 0x0FFF
-_OTHER_DATA_SET_BYTES = 4 * 1024 * 1024  # of an N-ACTION with 20,000 references
+OTHER_DATA_SET_BYTES = 4 * 1024 * 1024  # of an N-ACTION with 20,000 references
 
 
 @dataclass(slots=True)
@@ -121,8 +121,8 @@ class Messages:
                 raise violation(f"an instance has more than {self._limits.instance_bytes} bytes")
             self._stream.stream(size, self._pieces)
         else:
-            if len(message.data_set) + size > _OTHER_DATA_SET_BYTES:
-                raise violation(f"a data set has more than {_OTHER_DATA_SET_BYTES} bytes")
+            if len(message.data_set) + size > OTHER_DATA_SET_BYTES:
+                raise violation(f"a data set has more than {OTHER_DATA_SET_BYTES} bytes")
             message.data_set += self._stream.read(size)
         if last:
             self._pass_on()

@@ -3,10 +3,8 @@
 Every function raises TryAgain when the archive is not there or does not answer in time, Broken when it answers no.
 """
 
-import socket
-import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -22,7 +20,7 @@ from pynetdicom.sop_class import (
 from service.core.errors import Broken, TryAgain
 from service.edge.file_meta import Offer, Provenance
 from service.edge.intake import SUCCESS, AssociationRecord, OnEnd, OnStore
-from service.edge.storage_scu import Remote, associated
+from service.edge.storage_scu import Remote, associated, cut_after
 
 FIND_SECONDS = 5.0  # for one answer, and for all of them
 RETRIEVE_SECONDS = 120.0  # between two answers: some archives give none before the last image has left
@@ -122,22 +120,14 @@ def _asked(
     remote: Remote, contexts: list[Any], answer_seconds: float, *, in_all: float, **options: Any
 ) -> Iterator[Any]:
     """An association whose connection is cut when it lasts too long, whatever a peer sends how slowly."""
-    with associated(remote, contexts, answer_seconds=answer_seconds, **options) as association:
-        connection = association.dul.socket.socket
-        watchdog = threading.Timer(in_all, _cut, [connection])
-        watchdog.daemon = True
-        watchdog.start()
+    with (
+        associated(remote, contexts, answer_seconds=answer_seconds, **options) as association,
+        cut_after(association, in_all),
+    ):
         try:
             yield association
         except ValueError as error:  # pynetdicom has no accepted presentation context for what is asked
             raise Broken(f"{remote} does not offer {contexts[0].abstract_syntax.name}") from error
-        finally:
-            watchdog.cancel()
-
-
-def _cut(connection: socket.socket) -> None:
-    with suppress(OSError):  # it is closed
-        connection.shutdown(socket.SHUT_RDWR)
 
 
 def _answers(remote: Remote, asked: str, responses: Iterator[tuple[Dataset, Dataset | None]]) -> Iterator[Dataset]:

@@ -4,6 +4,7 @@ tmp/           half-written; may be emptied while the node is stopped
 incoming/      received instances, <series>_<sop>.dcm; the truth: never delete what is not yet analysed
 held/          set aside for a person: same UID with other bytes, unreadable files
 associations/  how each association that brought instances ended
+commitments/   storage commitment: requests that wait for our answer, and what peers told of ours
 stacks/        which instances form a stack, and where it lies, or why they form none; remade from incoming/
 work/          findings by job; remade from incoming/
 outbox/        verified objects by job, until every destination has them
@@ -27,7 +28,7 @@ from service.edge.file_meta import kept_digest
 from service.edge.flushing import EachForItself, FolderFlush, Grouped, flush_folder
 from service.edge.half_written import HalfWritten, refused
 
-FOLDERS = ("tmp", "incoming", "held", "associations", "stacks", "work", "outbox")
+FOLDERS = ("tmp", "incoming", "held", "associations", "commitments", "stacks", "work", "outbox")
 _UNREADABLE = ".unreadable"
 
 
@@ -71,7 +72,7 @@ class Spool:
 
     def prepare_to_receive(self) -> None:
         """Open what every instance needs, so that none is refused for want of descriptors. Raises TryAgain."""
-        self._flush_names()
+        self.flush_names()
 
     def begin(self) -> HalfWritten:
         """A file for an instance that is about to come. Raises TryAgain when the disk refuses."""
@@ -84,7 +85,7 @@ class Spool:
         """
         half.flush()
         if half.keep(f"{self._incoming}{name.file_name}"):
-            self._flush_names()
+            self.flush_names()
             return Admission.STORED
         try:
             return self._admit_again(half, self.incoming(name), digest)
@@ -92,8 +93,11 @@ class Spool:
             half.discard()
             raise refused(name.file_name, error) from error
 
-    def _flush_names(self) -> None:
-        """A file whose name may not be on the disk stays: another sender may have been told that we have it."""
+    def flush_names(self) -> None:
+        """Bring the names in incoming/ to the disk. Raises TryAgain when the disk refuses.
+
+        A file whose name may not be on the disk stays: another sender may have been told that we have it.
+        """
         try:
             self._flush_incoming()
         except OSError as error:
@@ -102,7 +106,7 @@ class Spool:
     def _admit_again(self, half: HalfWritten, target: Path, digest: str) -> Admission:
         if kept_digest(target) == digest:
             half.discard()
-            self._flush_names()  # whoever was first may not have come to it yet
+            self.flush_names()  # whoever was first may not have come to it yet
             return Admission.KNOWN
         half.keep(self.root / "held" / f"{target.stem}_{digest[:12]}.dcm")
         half.discard()
@@ -145,7 +149,10 @@ class Spool:
 
     def hold_unreadable(self, name: InstanceName) -> None:
         """Set an instance aside for a person."""
-        path = self.incoming(name)
+        self.hold(self.incoming(name))
+
+    def hold(self, path: Path) -> None:
+        """Set a file that cannot be read aside for a person."""
         path.replace(self.root / "held" / f"{path.name}{_UNREADABLE}")
         flush_folder(self.root / "held")
 
@@ -184,6 +191,11 @@ class Spool:
         What a power cut takes costs patience only: the Series is then closed by silence.
         """
         self.place(self.association(association), json.dumps(record).encode(), durably=False)
+
+    @property
+    def commitments(self) -> Path:
+        """Where storage commitment is written down (see commitment_files)."""
+        return self.root / "commitments"
 
     def was_released(self, association: str) -> bool:
         """True when the association is known to have ended by A-RELEASE."""

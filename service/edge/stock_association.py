@@ -4,20 +4,22 @@ It polls, holds each data set in memory and has no limit on the size or pace of 
 """
 
 import socket
+import threading
 from typing import Any
 
 from pydicom import Dataset
 from pynetdicom import AE, evt
 from pynetdicom._globals import MODE_ACCEPTOR
-from pynetdicom.association import Association
+from pynetdicom.dimse_primitives import N_EVENT_REPORT
 from pynetdicom.transport import AssociationSocket
 
+from service.edge.committing import CommittingAssociation
 from service.edge.file_meta import Offer, Provenance
 from service.edge.intake import CANNOT_UNDERSTAND, MISMATCH, AssociationRecord, Intake, OnEnd, OnStore, Refused, refusal
 from service.edge.upper_layer import Limits
 
 
-class StockAssociation(Association):  # type: ignore[misc] # pynetdicom has no types here
+class StockAssociation(CommittingAssociation):
     """One association, from accepted connection to its end, in the thread that calls `run`."""
 
     def __init__(
@@ -27,6 +29,7 @@ class StockAssociation(Association):  # type: ignore[misc] # pynetdicom has no t
         self.record = record
         self.on_end: OnEnd = lambda _: None
         self._limits = limits
+        self._reactor = 0
         self._on_store = on_store
         self.set_socket(AssociationSocket(self, client_socket=connection))
         self.bind(evt.EVT_C_STORE, self._store)
@@ -35,10 +38,21 @@ class StockAssociation(Association):  # type: ignore[misc] # pynetdicom has no t
 
     def run_reactor(self) -> None:
         """Serve the peer until the association ends, however it ends."""
+        self._reactor = threading.get_ident()
         try:
             super().run_reactor()
         finally:
             self._end("closed")
+
+    def _serve_request(self, message: Any, context_id: int) -> None:
+        """In the association's own thread, one message at a time.
+
+        pynetdicom serves an N-EVENT-REPORT in a thread beside it, which a release can overtake.
+        """
+        if isinstance(message, N_EVENT_REPORT) and threading.get_ident() != self._reactor:
+            self.dimse.msg_queue.put((context_id, message))
+        else:
+            super()._serve_request(message, context_id)
 
     def break_off(self) -> None:
         """End the association from another thread."""

@@ -19,6 +19,9 @@ from pynetdicom.transport import AddressInformation
 from service.core.doorkeeping import Objection
 from service.core.errors import ConfigurationError, whereabouts
 from service.core.transfer_syntaxes import ACCEPTED
+from service.edge import commitment_content
+from service.edge.commitment_content import SOP_CLASS
+from service.edge.committing import Commitments
 from service.edge.fast_association import FastAssociation, missing_names
 from service.edge.intake import AssociationRecord, OnEnd, OnStore
 from service.edge.stock_association import StockAssociation
@@ -50,21 +53,24 @@ class Door:
     engine: str = "fast"
     sop_classes: Sequence[str] = ()  # none: every storage SOP class that pynetdicom knows
     transfer_syntaxes: Sequence[str] = ACCEPTED
+    commitment: bool = True  # False: of storage commitment only reports are taken
 
 
 class StorageScp:
     """Serves connections; `on_store` takes each data set, `on_end` hears how each association ended.
 
-    Raises ConfigurationError when the fast engine does not fit the installed pynetdicom.
+    Without `commitments` storage commitment is not supported. Raises ConfigurationError when the fast engine does not
+    fit the installed pynetdicom.
     """
 
-    def __init__(self, door: Door, on_store: OnStore, on_end: OnEnd) -> None:
+    def __init__(self, door: Door, on_store: OnStore, on_end: OnEnd, commitments: Commitments | None = None) -> None:
         self._door = door
         self._on_store = on_store
         self._on_end = on_end
+        self._commitments = commitments
         self._log = structlog.get_logger()
         self._entity = _entity(door)
-        self._contexts = _contexts(door)
+        self._contexts = _contexts(door) | (_commitment_context() if commitments else {})
         self._open: dict[str, Conversation | None] = {}
         if door.engine == "fast" and (missing := missing_names()):
             raise ConfigurationError(f"pynetdicom has no {', '.join(missing)}: set receiving.engine to stock")
@@ -119,6 +125,7 @@ class StorageScp:
             self._open[name] = conversation = self._conversation(secured, record)
             conversation.on_end = lambda record: self._note(record, began)
             conversation.run()
+            conversation.note_untold()
         except OSError as error:
             self._log.warning("connection not served", address=address, reason=type(error).__name__)
         except Exception as error:
@@ -144,6 +151,8 @@ class StorageScp:
         conversation.acceptor.implementation_version_name = self._entity.implementation_version_name
         conversation.requestor.address_info = _resolved(record.address)
         conversation.bind(evt.EVT_REQUESTED, self._requested)
+        if self._commitments:
+            conversation.commit_by(self._commitments, takes_requests=self._door.commitment)
         return conversation
 
     def _note(self, record: AssociationRecord, began: float) -> None:
@@ -167,6 +176,8 @@ class StorageScp:
             self._reject(association, objection)
             return
         proposed = dict.fromkeys(context.abstract_syntax for context in request.presentation_context_definition_list)
+        if not self._door.commitment and not _would_report(association):
+            proposed.pop(SOP_CLASS, None)
         association.acceptor.supported_contexts = [self._contexts[uid] for uid in proposed if uid in self._contexts]
 
     def _reject(self, association: Conversation, objection: Objection) -> None:
@@ -179,6 +190,12 @@ def _words(objection: Objection, record: AssociationRecord) -> str:
     if objection is Objection.CALLED_AE_TITLE_UNKNOWN:
         return f"called AE title {record.called_ae_title!r} is not ours"
     return f"{record.calling_ae_title!r} from {record.address} is not among the peers"
+
+
+def _would_report(association: Conversation) -> bool:
+    """True when the requestor proposes to be the SCP of storage commitment (PS3.7 D.3.3.4): it has a report."""
+    role = association.requestor.role_selection.get(SOP_CLASS)
+    return role is not None and bool(role.scp_role)
 
 
 @lru_cache
@@ -200,3 +217,10 @@ def _contexts(door: Door) -> dict[str, Any]:
     known = [str(context.abstract_syntax) for context in AllStoragePresentationContexts]
     contexts = {uid: build_context(uid, list(door.transfer_syntaxes)) for uid in door.sop_classes or known}
     return contexts | {str(Verification): build_context(Verification)}
+
+
+def _commitment_context() -> dict[str, Any]:
+    """In either role: peers ask us, and report what we have asked of them."""
+    context = commitment_content.context()
+    context.scu_role = context.scp_role = True
+    return {SOP_CLASS: context}

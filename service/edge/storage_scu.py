@@ -1,16 +1,17 @@
 """A Storage and Verification SCU (PS3.4 annexes A and B) with a deadline on every wait."""
 
+import socket
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import structlog
 from pynetdicom import AE, _config, evt
 
-from service.core.errors import Broken, Unreached
+from service.core.errors import Broken, NothingAccepted, Unreached
 from service.core.outbox import UNREADABLE, Trouble
 from service.edge.dialing import ANSWER_SECONDS, DEADLINES, Deadlines, Remote, hold
 from service.edge.negotiation import MOST_CONTEXTS, PERMANENT, Kind
@@ -130,6 +131,23 @@ def associated(
             association.release()
 
 
+@contextmanager
+def cut_after(association: Any, seconds: float) -> Iterator[None]:
+    """Cut the connection when it lasts too long, whatever a peer sends how slowly."""
+    watchdog = threading.Timer(seconds, _cut, [association.dul.socket.socket])
+    watchdog.daemon = True
+    watchdog.start()
+    try:
+        yield
+    finally:
+        watchdog.cancel()
+
+
+def _cut(connection: socket.socket) -> None:
+    with suppress(OSError):  # it is closed
+        connection.shutdown(socket.SHUT_RDWR)
+
+
 class Checkpoint(threading.Event):
     """Where the thread of an association waits while we talk to its peer.
 
@@ -172,5 +190,5 @@ def _unreached(association: Any, remote: Remote) -> Unreached:
         sentence = f"{remote} rejected the association: {answer.reason_str} (source: {answer.source_str})"
         return Unreached(trouble, sentence)
     if association.rejected_contexts:  # it accepted the association and not one of the contexts
-        return Unreached(Trouble.CONFIGURATION, f"{remote} accepts nothing of what was offered")
+        return NothingAccepted(Trouble.CONFIGURATION, f"{remote} accepts nothing of what was offered")
     return Unreached(Trouble.NETWORK, f"{remote} is not reachable, or closed the connection")

@@ -11,6 +11,7 @@ import time
 from contextlib import suppress
 from functools import partial
 
+from service.commit import Commitments
 from service.core.doorkeeping import objection
 from service.edge import logs, metrics
 from service.edge.handover import take_over, tell_end
@@ -19,6 +20,7 @@ from service.edge.storage_scp import Door, StorageScp
 from service.edge.tls import server_context
 from service.edge.upper_layer import Limits
 from service.receive import Receiver
+from service.roles.clock import now
 from service.roles.life import FINISH_SECONDS, Life, live
 from service.settings import Receiving, Settings
 
@@ -35,7 +37,8 @@ def run(settings: Settings) -> None:
     spool.prepare_to_receive()
     gc.freeze()  # what is loaded stays: only associations are looked through for what is over
     receiver = Receiver(spool, receiving.refuse_below_free)
-    scp = StorageScp(door(receiving), receiver.begin, receiver.note_end)
+    commitments = Commitments(spool, receiver.require_room, receiving.reporting.keys(), now)
+    scp = StorageScp(door(receiving), receiver.begin, receiver.note_end, commitments)
     with socket.socket(fileno=int(sys.argv[2])) as channel:
         _serve(settings, life, channel, scp)
         with suppress(OSError):  # the receiver is gone
@@ -50,10 +53,10 @@ def _serve(settings: Settings, life: Life, channel: socket.socket, scp: StorageS
         selector.register(channel, selectors.EVENT_READ)
         due = 0.0
         while life.goes_on():
-            now = time.monotonic()
-            if now >= due:
+            moment = time.monotonic()
+            if moment >= due:
                 metrics.write_down()
-                due = now + _COUNTS_SECONDS
+                due = moment + _COUNTS_SECONDS
             if not selector.select(_TICK_SECONDS):
                 continue
             taken = take_over(channel)
@@ -95,6 +98,7 @@ def door(receiving: Receiving) -> Door:
         engine=receiving.engine,
         sop_classes=receiving.sop_classes,
         transfer_syntaxes=receiving.negotiated,
+        commitment=receiving.commitment,
     )
 
 

@@ -11,8 +11,9 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 
 from models.registry import BUILT_IN, PackageError, find
-from service import retain, route
+from service import commit, retain, route
 from service.assemble import Assembler
+from service.commit import Committer
 from service.core.errors import ConfigurationError, whereabouts
 from service.core.proof import Way
 from service.deliver import Sender
@@ -44,6 +45,8 @@ _TICK_SECONDS = 0.5
 _ASSEMBLE_SECONDS = 0.25
 _EXPIRY_SECONDS = 5
 _RETAIN_SECONDS = 3600
+_REPORT_SECONDS = 2
+_GIVE_UP_SECONDS = 60
 
 
 def run(settings: Settings) -> None:
@@ -67,9 +70,11 @@ def run(settings: Settings) -> None:
 
 
 def _schedule(settings: Settings, spool: Spool, ledger: Ledger) -> BackgroundScheduler:
-    """One thread for each destination, so that a silent one holds up nothing else, and some for the rest."""
+    """One thread for each association that may be open with a destination or peer, so that a silent one holds up
+    nothing else, and some for the rest."""
     lanes = sum(associations_with(destination) for destination in settings.destinations)
-    executors = {"default": ThreadPoolExecutor(4 + lanes + 2 * len(settings.destinations))}
+    called = lanes + 2 * len(settings.destinations) + len(settings.node.receiving.reporting)
+    executors = {"default": ThreadPoolExecutor(4 + called)}
     scheduler = BackgroundScheduler(executors=executors, timezone="UTC", job_defaults=_JOB_DEFAULTS)
     assembler = Assembler(spool, ledger, settings.node.assembling.patience, archives_for(settings, spool))
     assembler.recover()
@@ -83,6 +88,9 @@ def _schedule(settings: Settings, spool: Spool, ledger: Ledger) -> BackgroundSch
     _every(scheduler, _ASSEMBLE_SECONDS, "assemble", assemble_and_route)
     _every(scheduler, _EXPIRY_SECONDS, "expire", lambda: ledger.expire_leases(now()))
     _every(scheduler, _RETAIN_SECONDS, "retain", lambda: retain.tick(spool, ledger, now(), keep))
+    _every(scheduler, _GIVE_UP_SECONDS, "give up reports", lambda: commit.give_up(spool, now()))
+    for committer in committers_for(settings, spool):
+        _every(scheduler, _REPORT_SECONDS, f"report to {committer.ae_title}", committer.tick)
     for destination in settings.destinations:
         sender = sender_for(settings, destination, spool, ledger)
         for lane in range(sender.associations):
@@ -137,6 +145,16 @@ def router_for(settings: Settings) -> route.Router:
     return route.Router(settings.rules, packages, settings.node.inferring.phantom_models_may_answer_for_patients)
 
 
+def committers_for(settings: Settings, spool: Spool) -> list[Committer]:
+    """Who brings peers the answers to their storage commitment requests."""
+    places = settings.node.receiving.reporting
+    return [Committer(peer, place.host, place.port, spool, now, _jitter) for peer, place in places.items()]
+
+
+def _jitter() -> float:
+    return random.uniform(-1, 1)
+
+
 def archives_for(settings: Settings, spool: Spool) -> dict[str, Archive]:
     """The archives behind the peers, by the peer's calling AE title."""
     receiving = settings.node.receiving
@@ -183,10 +201,6 @@ def prover_for(settings: Settings, destination: Destination, sender: Sender) -> 
         clock=now,
         jitter=_jitter,
     )
-
-
-def _jitter() -> float:
-    return random.uniform(-1, 1)
 
 
 def associations_with(destination: Destination) -> int:

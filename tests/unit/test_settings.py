@@ -127,6 +127,14 @@ def test_a_wrong_file_names_itself_the_line_and_the_cure(
         pytest.param(
             "node.yaml",
             "receiving:\n  peers:\n"
+            "    - {ae_title: CT, host: 10.0.0.1, report_to: {host: a, port: 104}}\n"
+            "    - {ae_title: CT, host: 10.0.0.2, report_to: {host: b, port: 104}}\n",
+            "two entries of CT name different places to report to",
+            id="two places to report to",
+        ),
+        pytest.param(
+            "node.yaml",
+            "receiving:\n  peers:\n"
             "    - {ae_title: CT, host: 10.0.0.1, archive: {ae_title: A, host: a, port: 104, retrieve: pull}}\n",
             "retrieve: Input should be 'move', 'get' or 'none'; it is 'pull'",
             id="a way to retrieve that is none",
