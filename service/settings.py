@@ -1,5 +1,6 @@
 """A site's decisions: config/*.yaml as one typed value, or an error that names file, line and cure."""
 
+import re
 from datetime import time, timedelta
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -17,7 +18,7 @@ from pydantic import (
 )
 
 from service.core.completeness import Patience
-from service.core.doorkeeping import Admitted, Capacity
+from service.core.doorkeeping import FINGERPRINT, Admitted, Capacity
 from service.core.errors import ConfigurationError
 from service.core.identity import is_uid
 from service.core.profiles import USUAL, Profile, profile_of
@@ -39,6 +40,20 @@ class _Text(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class ClientTls(_Text):
+    """How a peer proves who it is, and we to it: certificates of its authorities, and our own where it asks."""
+
+    authorities: Path
+    certificate: Path | None = None
+    private_key: Path | None = None
+
+    @model_validator(mode="after")
+    def _key_and_certificate(self) -> "ClientTls":
+        if (self.certificate is None) != (self.private_key is None):
+            raise ValueError("certificate and private_key belong together: name both, or none")
+        return self
+
+
 class PeerArchive(_Text):
     """What keeps everything that a peer sends: it is asked how much of a Series there is, and to send it again."""
 
@@ -47,6 +62,7 @@ class PeerArchive(_Text):
     port: Port
     calling_ae_title: AeTitle | None = None
     retrieve: Literal["move", "get", "none"] = "move"
+    tls: ClientTls | None = None
 
 
 class ReportTo(_Text):
@@ -56,6 +72,21 @@ class ReportTo(_Text):
     port: Port
 
 
+def _certificate_name(written: str) -> str:
+    """A fingerprint in one form, or a name that counts whole."""
+    if written.lower().startswith(FINGERPRINT):
+        digits = written[len(FINGERPRINT) :].replace(":", "").lower()
+        if not re.fullmatch("[0-9a-f]{64}", digits):
+            raise ValueError("a fingerprint is sha256: and 64 hexadecimal digits")
+        return FINGERPRINT + digits
+    if "*" in written or not written.isprintable():
+        raise ValueError("a common name or DNS name counts whole, without wildcards: write it as in the certificate")
+    return written
+
+
+CertificateName = Annotated[str, Field(min_length=1), AfterValidator(_certificate_name)]
+
+
 class Peer(_Text):
     """Who may send: a calling AE title from an address or network, to our AE title or another one of ours."""
 
@@ -63,7 +94,7 @@ class Peer(_Text):
     host: IPv4Network | IPv6Network
     called_ae_title: AeTitle | None = None
     archive: PeerArchive | None = None
-    certificate: str | None = Field(default=None, min_length=1)
+    certificate: CertificateName | None = None
     report_to: ReportTo | None = None
 
 
@@ -156,7 +187,17 @@ class Receiving(_Text):
     @property
     def admitted(self) -> tuple[Admitted, ...]:
         """The allow-list."""
-        return tuple(Admitted(peer.ae_title, peer.called_ae_title or self.ae_title, peer.host) for peer in self.peers)
+        return tuple(
+            Admitted(peer.ae_title, peer.called_ae_title or self.ae_title, peer.host, peer.certificate)
+            for peer in self.peers
+        )
+
+    @model_validator(mode="after")
+    def _certificates_can_be_shown(self) -> "Receiving":
+        bound = sorted({peer.ae_title for peer in self.peers if peer.certificate})
+        if bound and not self.tls:
+            raise ValueError(f"{', '.join(bound)} may come by certificate alone, and there is no port for it: add tls")
+        return self
 
     @property
     def negotiated(self) -> tuple[str, ...]:
@@ -220,20 +261,6 @@ class Node(_Text):
     assembling: Assembling = Assembling()
     inferring: Inferring = Inferring()
     keeping: Keeping = Keeping()
-
-
-class ClientTls(_Text):
-    """How a peer proves who it is, and we to it: certificates of its authorities, and our own where it asks."""
-
-    authorities: Path
-    certificate: Path | None = None
-    private_key: Path | None = None
-
-    @model_validator(mode="after")
-    def _key_and_certificate(self) -> "ClientTls":
-        if (self.certificate is None) != (self.private_key is None):
-            raise ValueError("certificate and private_key belong together: name both, or none")
-        return self
 
 
 class _Destination(_Text):

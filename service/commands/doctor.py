@@ -12,14 +12,18 @@ from pathlib import Path
 from models.inference import pick_device
 from models.registry import PackageError, verify
 from service.core.errors import IsocenterError
+from service.core.expiry import Remaining, remaining, words
 from service.core.transfer_syntaxes import ACCEPTED, PLUGIN_PACKAGES, PLUGINS
+from service.edge.certificates import Certificate, read_certificates
 from service.edge.codecs import missing_package
 from service.edge.ledger import opened
 from service.edge.spool import Spool
 from service.edge.storage_scu import Remote, echo
 from service.edge.stored_values import can_decode
+from service.roles.clock import now
 from service.roles.dispatcher import remote_for, router_for
 from service.roles.life import OWNER_ONLY
+from service.roles.securing import certificate_files, require_usable
 from service.settings import Destination, DicomDestination, Settings, load
 
 _FLUSHES = 20
@@ -50,6 +54,7 @@ def examine(folder: Path) -> Iterator[Line]:
     yield _look("ledger", lambda: _ledger(settings))
     yield _look("transfer syntaxes", lambda: _transfer_syntaxes(settings))
     yield _look("models", lambda: _models(settings))
+    yield from _certificates(settings)
     yield _look("device", lambda: pick_device(settings.node.inferring.device))
     for destination in settings.destinations:
         yield _look(f"destination {destination.name}", partial(_destination, settings, destination))
@@ -147,6 +152,32 @@ def _models(settings: Settings) -> str:
     for package in packages.values():
         verify(package)
     return ", ".join(f"{name} {package.manifest.version}" for name, package in sorted(packages.items())) or "none"
+
+
+def _certificates(settings: Settings) -> Iterator[Line]:
+    files = certificate_files(settings)
+    if files:
+        yield _look("tls", lambda: _tls(settings))
+    for path in files:
+        try:
+            found = read_certificates(path)
+        except IsocenterError as error:
+            yield Line(f"certificate {path.name}", False, str(error))
+            continue
+        for certificate in found:
+            yield _look(f"certificate {path.name}", partial(_certificate, certificate))
+
+
+def _tls(settings: Settings) -> str:
+    require_usable(settings)
+    return "keys fit their certificates, and nobody else may read them"
+
+
+def _certificate(certificate: Certificate) -> str:
+    sentence = f"{certificate.subject}: {words(certificate.not_after, now())}"
+    if remaining(certificate.not_after, now()) <= Remaining.A_DAY:
+        raise _Unfit(f"{sentence}: have it renewed")
+    return sentence
 
 
 def _destination(settings: Settings, destination: Destination) -> str:

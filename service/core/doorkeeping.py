@@ -11,11 +11,34 @@ Host = IPv4Network | IPv6Network
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """One entry of the allow-list: who calls, whom it calls, and where from."""
+    """One entry of the allow-list: who calls, whom it calls, where from, and with which certificate, if with one."""
 
     calling_ae_title: str
     called_ae_title: str
     host: Host
+    certificate: str | None = None  # a common name or DNS name, or FINGERPRINT and 64 hexadecimal digits
+
+
+FINGERPRINT = "sha256:"
+
+
+@dataclass(frozen=True, slots=True)
+class ShownCertificate:
+    """What the certificate of a peer calls it, once the TLS handshake has verified it."""
+
+    common_names: tuple[str, ...]
+    dns_names: tuple[str, ...]
+    sha256: str  # of its DER bytes, in lower case
+
+    def __str__(self) -> str:
+        return ", ".join(map(repr, (*self.common_names, *self.dns_names))) or f"{FINGERPRINT}{self.sha256}"
+
+    def is_the_one(self, wanted: str) -> bool:
+        """True when an entry means this certificate: names count whole, and those of DNS whatever their case."""
+        if wanted.startswith(FINGERPRINT):
+            return wanted == f"{FINGERPRINT}{self.sha256}"
+        ascii_names = {name.lower() for name in self.dns_names if name.isascii()}
+        return wanted in self.common_names or (wanted.isascii() and wanted.lower() in ascii_names)
 
 
 class Objection(Enum):
@@ -23,17 +46,27 @@ class Objection(Enum):
 
     CALLED_AE_TITLE_UNKNOWN = auto()
     CALLING_AE_TITLE_UNKNOWN = auto()
+    CERTIFICATE_ABSENT = auto()
+    CERTIFICATE_OF_ANOTHER = auto()
 
 
-def objection(entries: Sequence[Admitted], calling: str, called: str, address: str) -> Objection | None:
-    """Why this caller may not come in, or None. An AE title alone is a name and no proof: the address must fit too."""
+def objection(
+    entries: Sequence[Admitted], calling: str, called: str, address: str, certificate: ShownCertificate | None = None
+) -> Objection | None:
+    """Why this caller may not come in, or None. An AE title alone is a name and no proof: the address must fit too.
+
+    So must the certificate, for an entry that names one; without TLS there is none.
+    """
     if all(entry.called_ae_title != called for entry in entries):
         return Objection.CALLED_AE_TITLE_UNKNOWN
-    caller = _address(address)
-    for entry in entries:
-        if (entry.calling_ae_title, entry.called_ae_title) == (calling, called) and caller in entry.host:
-            return None
-    return Objection.CALLING_AE_TITLE_UNKNOWN
+    caller, titles = _address(address), (calling, called)
+    fitting = [each for each in entries if (each.calling_ae_title, each.called_ae_title) == titles]
+    asked = [entry.certificate for entry in fitting if caller in entry.host]
+    if not asked:
+        return Objection.CALLING_AE_TITLE_UNKNOWN
+    if any(wanted is None or (certificate and certificate.is_the_one(wanted)) for wanted in asked):
+        return None
+    return Objection.CERTIFICATE_OF_ANOTHER if certificate else Objection.CERTIFICATE_ABSENT
 
 
 @dataclass(frozen=True, slots=True)

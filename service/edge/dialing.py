@@ -2,7 +2,6 @@
 
 import queue
 import socket
-import ssl
 import threading
 import time
 from contextlib import suppress
@@ -11,7 +10,8 @@ from typing import Any
 
 from service.core.errors import Unreached
 from service.core.outbox import Trouble
-from service.edge import tls_refusals
+from service.edge.tls import Credentials
+from service.edge.tls_failures import unreached
 
 ANSWER_SECONDS = 12.0
 
@@ -24,11 +24,11 @@ class Remote:
     called_ae_title: str
     host: str
     port: int
-    tls: ssl.SSLContext | None = None
+    tls: Credentials | None = None
     answer_seconds: float = ANSWER_SECONDS
 
     def __str__(self) -> str:
-        return f"{self.called_ae_title} at {self.host}:{self.port}"
+        return f"{self.called_ae_title} at {self.host}:{self.port}" + (" over TLS" if self.tls else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +89,10 @@ def secured(connection: socket.socket, remote: Remote, until: float) -> socket.s
     connection.settimeout(max(until - time.monotonic(), 0.001))
     try:
         return remote.tls.wrap_socket(connection, server_hostname=remote.host)
-    except (TimeoutError, ssl.SSLEOFError, ConnectionError) as error:
-        raise unreachable(remote, f"TLS did not come about ({error.strerror or error})") from error
-    except (ssl.SSLError, ssl.CertificateError, ValueError) as error:
-        raise Unreached(Trouble.CONFIGURATION, f"{remote}: {tls_refusals.sentence(error, remote.host)}") from error
+    except TimeoutError as error:
+        raise unreachable(remote, "the TLS handshake did not end in time") from error
     except OSError as error:
-        raise unreachable(remote, error.strerror or type(error).__name__) from error
+        raise unreached(remote, error) from error
 
 
 def _connect(family: int, address: _Address, seconds: float, deadlines: Deadlines) -> socket.socket:

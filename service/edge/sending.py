@@ -4,6 +4,7 @@ pynetdicom polls in two threads for each association and copies a data set six t
 and none of them ends a send that the peer does not take. Here a data set goes from the file's bytes to the socket.
 """
 
+import ssl
 import struct
 import time
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ from service.edge.command_set import NotACommandSet, StoreRequest
 from service.edge.dialing import Deadlines, Remote, dial, secured
 from service.edge.negotiation import Agreement, Kind
 from service.edge.outgoing import Content, Outgoing
+from service.edge.tls_failures import unreached
 from service.edge.upper_layer import A_ABORT, ConnectionEnded, violation
 from service.edge.wire import Piece, Wire
 
@@ -174,8 +176,11 @@ def _negotiated(wire: Wire, remote: Remote, kinds: Sequence[Kind], until: float)
         wire.send([negotiation.request(remote, kinds)])
         return negotiation.agreement(remote, kinds, *wire.pdu(until))
     except ConnectionEnded as ended:
-        trouble = Trouble.CONFIGURATION if ended.how == "refused" else Trouble.NETWORK
-        raise Unreached(trouble, f"{remote} gave no association: {ended}") from ended
+        if isinstance(
+            ended.__cause__, ssl.SSLError
+        ):  # under TLS 1.3 a refusal is the first answer
+            raise unreached(remote, ended.__cause__) from ended
+        raise Unreached(Trouble.NETWORK, f"{remote} gave no association: {ended}") from ended
 
 
 def _header(size: int, context_id: int, control: int) -> bytes:

@@ -1,7 +1,6 @@
 """A Storage and Verification SCP (PS3.4 annexes A and B): connections in, data sets out, an answer for each."""
 
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -16,7 +15,7 @@ from pynetdicom import AE, AllStoragePresentationContexts, _config, build_contex
 from pynetdicom.sop_class import Verification
 from pynetdicom.transport import AddressInformation
 
-from service.core.doorkeeping import Objection
+from service.core.doorkeeping import Objection, ShownCertificate
 from service.core.errors import ConfigurationError, whereabouts
 from service.core.transfer_syntaxes import ACCEPTED
 from service.edge import commitment_content
@@ -25,6 +24,8 @@ from service.edge.committing import Commitments
 from service.edge.fast_association import FastAssociation, missing_names
 from service.edge.intake import AssociationRecord, OnEnd, OnStore
 from service.edge.stock_association import StockAssociation
+from service.edge.tls import Credentials, shown_certificate
+from service.edge.tls_failures import tls_words
 from service.edge.upper_layer import DEFAULT_LIMITS, Limits
 
 _config.LOG_HANDLER_LEVEL = "none"
@@ -33,13 +34,14 @@ pydicom_config.settings.reading_validation_mode = pydicom_config.IGNORE  # what 
 _ANSWERS_BYTES = 64 * 1024  # that may wait for a peer which does not read them
 _ABORT_SECONDS = 2.0
 _PERMANENT, _SERVICE_USER = 0x01, 0x01
-_DIAGNOSTIC = {Objection.CALLING_AE_TITLE_UNKNOWN: 0x03, Objection.CALLED_AE_TITLE_UNKNOWN: 0x07}
+_CALLING, _CALLED = 0x03, 0x07  # whose AE title is not recognized
 
 Conversation = FastAssociation | StockAssociation
-Objects = Callable[[str, str, str], Objection | None]  # (calling AE title, called AE title, address)
+# (calling AE title, called AE title, address, the certificate that was shown)
+Objects = Callable[[str, str, str, ShownCertificate | None], Objection | None]
 
 
-def nobody_is_refused(_calling: str, _called: str, _address: str) -> None:
+def nobody_is_refused(_calling: str, _called: str, _address: str, _certificate: ShownCertificate | None) -> None:
     """For stand-ins."""
 
 
@@ -80,7 +82,7 @@ class StorageScp:
         connection: socket.socket,
         address: str,
         *,
-        tls: ssl.SSLContext | None = None,
+        tls: Credentials | None = None,
         on_close: Callable[[], None] = lambda: None,
     ) -> None:
         """Serve a connection in a thread of its own; `on_close` hears when it is over."""
@@ -113,7 +115,7 @@ class StorageScp:
         name: str,
         connection: socket.socket,
         address: str,
-        tls: ssl.SSLContext | None,
+        tls: Credentials | None,
         on_close: Callable[[], None],
     ) -> None:
         began = time.monotonic()
@@ -121,13 +123,16 @@ class StorageScp:
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _ANSWERS_BYTES)
-            secured = self._secured(connection, tls) if tls else connection
-            self._open[name] = conversation = self._conversation(secured, record)
+            certificate: ShownCertificate | None = None
+            if tls:
+                connection, certificate = self._secured(connection, tls)
+            self._open[name] = conversation = self._conversation(connection, record)
+            conversation.bind(evt.EVT_REQUESTED, self._requested, [certificate])
             conversation.on_end = lambda record: self._note(record, began)
             conversation.run()
             conversation.note_untold()
         except OSError as error:
-            self._log.warning("connection not served", address=address, reason=type(error).__name__)
+            self._log.warning("connection not served", address=address, reason=tls_words(error))
         except Exception as error:
             self._log.error("association failed", association=name, reason=whereabouts(error))
         finally:
@@ -135,11 +140,11 @@ class StorageScp:
             self._open.pop(name, None)
             on_close()
 
-    def _secured(self, connection: socket.socket, tls: ssl.SSLContext) -> socket.socket:
+    def _secured(self, connection: socket.socket, tls: Credentials) -> tuple[socket.socket, ShownCertificate]:
         connection.settimeout(self._door.limits.handshake_seconds)
         secured = tls.wrap_socket(connection, server_side=True)
         secured.settimeout(None)
-        return secured
+        return secured, shown_certificate(secured)
 
     def _conversation(self, connection: socket.socket, record: AssociationRecord) -> Conversation:
         kind = FastAssociation if self._door.engine == "fast" else StockAssociation
@@ -150,7 +155,6 @@ class StorageScp:
         conversation.acceptor.implementation_class_uid = self._entity.implementation_class_uid
         conversation.acceptor.implementation_version_name = self._entity.implementation_version_name
         conversation.requestor.address_info = _resolved(record.address)
-        conversation.bind(evt.EVT_REQUESTED, self._requested)
         if self._commitments:
             conversation.commit_by(self._commitments, takes_requests=self._door.commitment)
         return conversation
@@ -159,37 +163,44 @@ class StorageScp:
         record.seconds = time.monotonic() - began
         self._on_end(record)
 
-    def _requested(self, event: Any) -> None:
+    def _requested(self, event: Any, certificate: ShownCertificate | None) -> None:
         """Rejects whoever may not come in; an error of ours on the way rejects too, because pynetdicom would admit."""
         try:
-            self._admit_or_reject(event.assoc)
+            self._admit_or_reject(event.assoc, certificate)
         except Exception as error:
             self._log.error("association failed", reason=whereabouts(error))
-            self._reject(event.assoc, Objection.CALLING_AE_TITLE_UNKNOWN)
+            self._reject(event.assoc, _CALLING, "an error of this node")
 
-    def _admit_or_reject(self, association: Conversation) -> None:
+    def _admit_or_reject(self, association: Conversation, certificate: ShownCertificate | None) -> None:
         request, record = association.requestor.primitive, association.record
         record.calling_ae_title = request.calling_ae_title.strip()
         record.called_ae_title = request.called_ae_title.strip()
-        objection = self._door.objection(record.calling_ae_title, record.called_ae_title, record.address)
+        titles = record.calling_ae_title, record.called_ae_title
+        objection = self._door.objection(*titles, record.address, certificate)
         if objection:
-            self._reject(association, objection)
+            diagnostic = _CALLED if objection is Objection.CALLED_AE_TITLE_UNKNOWN else _CALLING
+            self._reject(association, diagnostic, _words(objection, record, certificate))
             return
         proposed = dict.fromkeys(context.abstract_syntax for context in request.presentation_context_definition_list)
         if not self._door.commitment and not _would_report(association):
             proposed.pop(SOP_CLASS, None)
         association.acceptor.supported_contexts = [self._contexts[uid] for uid in proposed if uid in self._contexts]
 
-    def _reject(self, association: Conversation, objection: Objection) -> None:
-        association.record.ended, association.record.reason = "rejected", _words(objection, association.record)
-        association.acse.send_reject(_PERMANENT, _SERVICE_USER, _DIAGNOSTIC[objection])
+    def _reject(self, association: Conversation, diagnostic: int, reason: str) -> None:
+        association.record.ended, association.record.reason = "rejected", reason
+        association.acse.send_reject(_PERMANENT, _SERVICE_USER, diagnostic)
         association.kill()
 
 
-def _words(objection: Objection, record: AssociationRecord) -> str:
+def _words(objection: Objection, record: AssociationRecord, certificate: ShownCertificate | None) -> str:
     if objection is Objection.CALLED_AE_TITLE_UNKNOWN:
         return f"called AE title {record.called_ae_title!r} is not ours"
-    return f"{record.calling_ae_title!r} from {record.address} is not among the peers"
+    caller = f"{record.calling_ae_title!r} from {record.address}"
+    if objection is Objection.CERTIFICATE_ABSENT:
+        return f"{caller} came without TLS, and its entry of peers names a certificate"
+    if objection is Objection.CERTIFICATE_OF_ANOTHER:
+        return f"{caller} showed the certificate of {certificate}, and its entry of peers names another"
+    return f"{caller} is not among the peers"
 
 
 def _would_report(association: Conversation) -> bool:

@@ -20,6 +20,8 @@ from service.edge.sending import VERIFICATION, Association, Parcel, association
 from service.edge.upper_layer import ConnectionEnded
 
 __all__ = ["ANSWER_SECONDS", "Checkpoint", "Remote", "associated", "echo", "store"]
+from service.edge.tls import Call
+from service.edge.tls_failures import unreached
 
 _config.LOG_HANDLER_LEVEL = "none"
 
@@ -113,17 +115,18 @@ def associated(
     entity.connection_timeout = DEADLINES.connect_seconds
     entity.acse_timeout = DEADLINES.negotiation_seconds
     entity.dimse_timeout = entity.network_timeout = answer_seconds
+    tls = Call(remote.tls) if remote.tls else None
     association = entity.associate(
         remote.host,
         remote.port,
         contexts,
         ae_title=remote.called_ae_title,
         ext_neg=list(roles),
-        tls_args=(remote.tls, remote.host) if remote.tls else None,
+        tls_args=(tls, remote.host) if tls else None,
         evt_handlers=[(evt.EVT_CONN_OPEN, _prepare), *handlers],
     )
     if not association.is_established:
-        raise _unreached(association, remote)
+        raise unreached(remote, tls.failure) if tls and tls.failure else _unreached(association, remote)
     try:
         yield association
     finally:

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from itertools import islice
 
-from service.edge import tls_refusals
 from service.edge.dialing import Deadlines
 from service.edge.upper_layer import LONGEST_NEGOTIATION, ConnectionEnded, closed, violation, wait_in_kernel
 
@@ -160,8 +159,7 @@ def _behind(pieces: list[Piece], count: int) -> list[Piece]:
 def _ended(error: OSError) -> ConnectionEnded:
     if error.errno == errno.ETIMEDOUT:  # TCP_USER_TIMEOUT, or keepalive
         return ConnectionEnded("gone", "its machine no longer answers")
-    said = tls_refusals.of_alert(error)
-    return ConnectionEnded("refused", said) if said else closed()
+    return closed()
 
 
 def _require_time(deadline: float) -> None:

@@ -17,11 +17,11 @@ from service.edge import logs, metrics
 from service.edge.handover import take_over, tell_end
 from service.edge.spool import Spool
 from service.edge.storage_scp import Door, StorageScp
-from service.edge.tls import server_context
 from service.edge.upper_layer import Limits
 from service.receive import Receiver
 from service.roles.clock import now
 from service.roles.life import FINISH_SECONDS, Life, live
+from service.roles.securing import door_credentials
 from service.settings import Receiving, Settings
 
 _TICK_SECONDS = 0.2
@@ -47,8 +47,7 @@ def run(settings: Settings) -> None:
 
 
 def _serve(settings: Settings, life: Life, channel: socket.socket, scp: StorageScp) -> None:
-    tls = settings.node.receiving.tls
-    context = server_context(*settings.beside(tls.certificate, tls.private_key, tls.authorities)) if tls else None
+    credentials = door_credentials(settings)
     with selectors.DefaultSelector() as selector:
         selector.register(channel, selectors.EVENT_READ)
         due = 0.0
@@ -67,7 +66,7 @@ def _serve(settings: Settings, life: Life, channel: socket.socket, scp: StorageS
             if connection is None:
                 over()
                 continue
-            scp.serve(connection, handed.address, tls=context if handed.secured else None, on_close=over)
+            scp.serve(connection, handed.address, tls=credentials if handed.secured else None, on_close=over)
 
 
 def _finish(scp: StorageScp) -> None:

@@ -20,6 +20,7 @@ from service.deliver import Sender
 from service.edge import logs
 from service.edge.archives import Archive, Calls
 from service.edge.carriers import Carrier, DicomPeer
+from service.edge.certificates import ExpiryWatch
 from service.edge.ledger import Ledger, opened
 from service.edge.query import Storing, count_instances, get, move
 from service.edge.spool import Spool
@@ -30,13 +31,13 @@ from service.receive import Receiver
 from service.reconcile import reconcile, tell
 from service.roles.clock import now
 from service.roles.life import Life, live
+from service.roles.securing import archive_credentials, certificate_files, destination_credentials
 from service.settings import (
     Destination,
     DicomDestination,
     FolderDestination,
     Peer,
     PeerArchive,
-    Receiving,
     Settings,
     place_of_rule,
 )
@@ -47,6 +48,7 @@ _EXPIRY_SECONDS = 5
 _RETAIN_SECONDS = 3600
 _REPORT_SECONDS = 2
 _GIVE_UP_SECONDS = 60
+_CERTIFICATES_SECONDS = 3600
 
 
 def run(settings: Settings) -> None:
@@ -91,6 +93,8 @@ def _schedule(settings: Settings, spool: Spool, ledger: Ledger) -> BackgroundSch
     _every(scheduler, _GIVE_UP_SECONDS, "give up reports", lambda: commit.give_up(spool, now()))
     for committer in committers_for(settings, spool):
         _every(scheduler, _REPORT_SECONDS, f"report to {committer.ae_title}", committer.tick)
+    watch = ExpiryWatch(certificate_files(settings))
+    _every(scheduler, _CERTIFICATES_SECONDS, "watch certificates", lambda: watch.tick(now()))
     for destination in settings.destinations:
         sender = sender_for(settings, destination, spool, ledger)
         for lane in range(sender.associations):
@@ -159,12 +163,13 @@ def archives_for(settings: Settings, spool: Spool) -> dict[str, Archive]:
     """The archives behind the peers, by the peer's calling AE title."""
     receiving = settings.node.receiving
     return {
-        peer.ae_title: Archive(_calls(receiving, peer, peer.archive, spool)) for peer in receiving.peers if peer.archive
+        peer.ae_title: Archive(_calls(settings, peer, peer.archive, spool)) for peer in receiving.peers if peer.archive
     }
 
 
-def _calls(receiving: Receiving, peer: Peer, archive: PeerArchive, spool: Spool) -> Calls:
-    remote = Remote(archive.calling_ae_title or receiving.ae_title, archive.ae_title, archive.host, archive.port)
+def _calls(settings: Settings, peer: Peer, archive: PeerArchive, spool: Spool) -> Calls:
+    receiving, tls = settings.node.receiving, archive_credentials(settings, archive)
+    remote = Remote(archive.calling_ae_title or receiving.ae_title, archive.ae_title, archive.host, archive.port, tls)
     count = partial(count_instances, remote)
     if archive.retrieve == "none":
         return Calls(count)
@@ -227,6 +232,7 @@ def remote_for(settings: Settings, destination: DicomDestination) -> Remote:
         destination.ae_title,
         destination.host,
         destination.port,
+        destination_credentials(settings, destination),
         answer_seconds=destination.answer_seconds,
     )
 

@@ -14,6 +14,7 @@ from service.edge.ledger import opened
 from service.edge.spool import Spool
 from service.roles.dispatcher import router_for
 from service.roles.life import OWNER_ONLY, PARENT_VARIABLE, Life
+from service.roles.securing import require_usable
 from service.settings import Settings
 
 ROLES = ("receiver", "dispatcher", "worker")  # the order of stopping: the door first
@@ -41,7 +42,7 @@ class _Role:
 
 
 def run(settings: Settings) -> None:
-    """Run every role until told to stop. Nothing starts before rules, models and ledger are known to be good."""
+    """Run every role until told to stop. Nothing starts before rules, models, TLS and ledger are known to be good."""
     logs.configure("node")
     os.umask(OWNER_ONLY)
     life = Life()
@@ -49,6 +50,7 @@ def run(settings: Settings) -> None:
     holder = spool.lock()
     leftovers = spool.sweep()
     router_for(settings)
+    require_usable(settings)
     with opened(settings.ledger_url):
         structlog.get_logger().info("starting", spool=str(settings.spool), leftovers=leftovers)
     roles = [_Role(name, command=_command(name, settings)) for name in ROLES]

@@ -24,6 +24,7 @@ from service.edge.handover import Handed, channel, hand_over, hear_end
 from service.edge.listening import TurningAway, listen
 from service.edge.spool import Spool
 from service.roles.life import FINISH_SECONDS, PARENT_VARIABLE, Life, live
+from service.roles.securing import door_credentials
 from service.settings import Receiving, Settings
 
 _TICK_SECONDS = 0.2
@@ -122,14 +123,17 @@ class Doorway:
         secured = listener is not self._listeners[0]
         slot = self._keeper.admit(peer[0])
         if isinstance(slot, Full):
-            self._refuse(connection, peer[0], slot.sentence)
+            self._refuse(connection, peer[0], slot.sentence, secured)
             return
         with connection:
             self._hand_over(connection, slot, secured)
 
-    def _refuse(self, connection: socket.socket, address: str, sentence: str) -> None:
+    def _refuse(self, connection: socket.socket, address: str, sentence: str, secured: bool) -> None:
         metrics.count(metrics.TURNED_AWAY)
         self._log.warning("connection turned away", address=address, reason=sentence)
+        if secured:  # plain words would look like a port without TLS
+            connection.close()
+            return
         self._turning_away.turn_away(connection, time.monotonic())
 
     def _hand_over(self, connection: socket.socket, slot: Slot, secured: bool) -> None:
@@ -174,6 +178,7 @@ def run(settings: Settings) -> None:
     logs.configure("receiver")
     life = Life()
     receiving = settings.node.receiving
+    door_credentials(settings)  # what does not fit is said once, and not by every acceptor
     counting = Path(tempfile.mkdtemp(prefix="isocenter-metrics-", dir=_MEMORY if Path(_MEMORY).is_dir() else None))
     doorway = Doorway(settings, counting)
     structlog.get_logger().info(

@@ -15,17 +15,19 @@ HEAVY = (
     "nibabel",
     "scipy",
     "apscheduler",
+    "cryptography",
     "pynetdicom",
     "pydicom",
 )
 _DICOM = {"pynetdicom", "pydicom"}
+_DISPATCHING = _DICOM | {"sqlalchemy", "alembic", "apscheduler", "cryptography"}
 MAY_LOAD = {
     "service.roles.receiver": set(),
     "service.roles.acceptor": _DICOM,
-    "service.roles.dispatcher": _DICOM | {"sqlalchemy", "alembic", "apscheduler"},
-    "service.roles.node": _DICOM | {"sqlalchemy", "alembic", "apscheduler"},
+    "service.roles.dispatcher": _DISPATCHING,
+    "service.roles.node": _DISPATCHING,
     "service.edge.decoder": {"pydicom"},
-    "service.cli": _DICOM | {"sqlalchemy", "alembic", "apscheduler"},
+    "service.cli": _DISPATCHING,
 }
 
 

@@ -1,6 +1,7 @@
 """One association as seen from a socket: no threads, no timers, nothing sent that the caller did not ask for."""
 
 import socket
+import ssl
 import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -33,6 +34,16 @@ def dial(port: int, source: str, receive_buffer: int = 0) -> socket.socket:
         connection.close()
         raise
     return connection
+
+
+def dial_secured(port: int, source: str, context: ssl.SSLContext) -> ssl.SSLSocket:
+    """A connection with TLS to the receiver that comes from `source`."""
+    plain = dial(port, source)
+    try:
+        return context.wrap_socket(plain, server_hostname="127.0.0.1")
+    except OSError:
+        plain.close()
+        raise
 
 
 class Client:

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +34,7 @@ QUICK: dict[str, float] = {
     "instance_bytes": INSTANCE_BYTES,
     "bytes_per_second": 1024,
 }
+PEERS = ({"ae_title": GOOD, "host": GOOD_ADDRESS}, {"ae_title": EVIL, "host": EVIL_ADDRESS})
 _START_SECONDS, _STOP_SECONDS = 20.0, 20.0
 _UNHANDLED_EVENTS = {"association failed"}
 _UNHANDLED_WORDS = ("traceback", "unhandled")
@@ -69,6 +70,11 @@ class Receiver:
         """The SOP Instance UIDs in incoming/."""
         return {path.stem.partition("_")[2] for path in (self.folder / "spool" / "incoming").iterdir()}
 
+    def reasons(self) -> list[str]:
+        """Why it refused, as far as it logged that."""
+        lines = (self.folder / "receiver.log").read_text().splitlines()
+        return [str(event["reason"]) for event in map(json.loads, lines) if "reason" in event]
+
     def unhandled(self) -> list[str]:
         """What it logged that nobody had foreseen: no JSON, a traceback, or an association that failed by our error."""
         return [line for line in (self.folder / "receiver.log").read_text().splitlines() if _is_unhandled(line)]
@@ -93,11 +99,12 @@ def receiving(
     limits: Mapping[str, float] | None = None,
     tls: Mapping[str, Any] | None = None,
     metrics_port: int | None = None,
+    peers: Sequence[Mapping[str, Any]] = (),
 ) -> Iterator[Receiver]:
     """A receiver that answers; one that does not stop at SIGTERM, or leaves a process behind, fails the test."""
     folder.mkdir(parents=True, exist_ok=True)
     port, effective = free_port(), QUICK | dict(limits or {})
-    _configure(folder, port, effective, {"tls": tls, "metrics_port": metrics_port})
+    _configure(folder, port, effective, {"tls": tls, "metrics_port": metrics_port, "peers": [*PEERS, *peers]})
     with (folder / "receiver.log").open("ab") as log:
         line = [sys.executable, "-P", "-m", "service.roles.receiver", str(folder)]
         process = subprocess.Popen(line, stdout=log, stderr=log)
@@ -120,7 +127,6 @@ def _configure(folder: Path, port: int, limits: Mapping[str, float], more: Mappi
         "ae_title": "ISOCENTER",
         "bind": "127.0.0.1",
         "port": port,
-        "peers": [{"ae_title": GOOD, "host": GOOD_ADDRESS}, {"ae_title": EVIL, "host": EVIL_ADDRESS}],
         "refuse_below_free": 0.001,
         "engine": "fast",
         "processes": 2,

@@ -2,14 +2,15 @@
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from service.commands.archive import free_port
-from service.settings import Receiving
-from tests.hostile import crowding_attacks, large_attacks, slow_attacks, tls, wire
-from tests.hostile.client import EVIL, EVIL_ADDRESS, association
+from tests.certificates import Authority
+from tests.hostile import crowding_attacks, large_attacks, slow_attacks, wire
+from tests.hostile.client import EVIL, EVIL_ADDRESS, GOOD_ADDRESS, association, dial_secured
 from tests.hostile.crowd import Crowd, offer
 from tests.hostile.images import new_uid, small_ct
 from tests.hostile.receiver import HANDSHAKE_SECONDS, INSTANCE_BYTES, Receiver, receiving
@@ -124,16 +125,14 @@ def first_answer(crowd: Crowd) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory, outside_tool: Callable[[str], str]) -> tls.Authority:
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     """Signs certificates for this module."""
-    return tls.Authority(outside_tool("openssl"), tmp_path_factory.mktemp("certificates"))
+    return Authority(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture(scope="module")
-def tls_receiver(tmp_path_factory: pytest.TempPathFactory, authority: tls.Authority) -> Iterator[Receiver]:
+def tls_receiver(tmp_path_factory: pytest.TempPathFactory, authority: Authority) -> Iterator[Receiver]:
     """A receiver with a second port for mutual TLS."""
-    if "tls" not in Receiving.model_fields:
-        pytest.skip("the receiver has no TLS yet")
     own = authority.certified("ISOCENTER")
     with receiving(tmp_path_factory.mktemp("tls"), tls=authority.settings(own, free_port())) as receiver:
         yield warm(receiver)
@@ -149,9 +148,17 @@ TLS_ATTACKS = {
 
 @pytest.mark.parametrize("said", TLS_ATTACKS.values(), ids=TLS_ATTACKS.keys())
 def test_a_peer_that_does_not_finish_its_tls_handshake_keeps_nobody_waiting(
-    tls_receiver: Receiver, authority: tls.Authority, said: bytes
+    tls_receiver: Receiver, authority: Authority, said: bytes
 ) -> None:
-    good = authority.dialler(tls_receiver.tls_port, authority.certified("GOOD"))
+    context = authority.context(authority.certified("GOOD"))
+    good = partial(dial_secured, tls_receiver.tls_port, GOOD_ADDRESS, context)
     with withstanding(tls_receiver, good_dial=good), Crowd(tls_receiver.tls_port) as crowd:
         crowd.say(said, slow_attacks.MANY)
         crowd.await_end(HANDSHAKE_SECONDS + slow_attacks.MARGIN_SECONDS)
+
+
+def test_who_finds_no_place_on_the_tls_port_is_told_nothing_in_plain_words(tls_receiver: Receiver) -> None:
+    with withstanding(tls_receiver), Crowd(tls_receiver.tls_port) as crowd:
+        members = [crowd.connect() for _ in range(30)]
+        assert [member.recv(10) for member in members] == [b""] * len(members)
+    assert any("shared connections open" in reason for reason in tls_receiver.reasons())

@@ -12,6 +12,7 @@ from service.edge.intake import Answer, Refused
 from service.edge.listening import listening
 from service.edge.storage_scp import Door, StorageScp
 from tests import factories
+from tests.certificates import Authority
 from tests.node import run_command
 
 
@@ -56,6 +57,23 @@ def test_doctor_says_of_each_thing_that_it_is_well_or_what_to_do(config: Path, p
     assert well == [*settings, *machine, "destination up"]
     assert "nobody may send" in lines["peers"]
     assert "is not reachable" in lines["destination down"]
+
+
+def test_doctor_says_of_every_certificate_how_long_it_is_good(config: Path) -> None:
+    authority = Authority(config)
+    own, old = authority.certified("ISOCENTER"), authority.certified("OLD", days=(-30, 0.9))
+    inwards = ", ".join(f"{name}: {path}" for name, path in authority.settings(own, free_port()).items())
+    outwards = ", ".join(f"{name}: {path}" for name, path in authority.client_settings(old).items())
+    (config / "node.yaml").write_text(f"receiving: {{port: {free_port()}, tls: {{{inwards}}}}}\n")
+    pacs = f"name: pacs, ae_title: PACS, host: localhost, port: {free_port()}, tls: {{{outwards}}}"
+    (config / "destinations.yaml").write_text(f"destinations:\n  - {{{pacs}}}\n")
+    seen = run_command("doctor", "--config", str(config)).stdout.splitlines()
+    assert "ok    tls: keys fit their certificates, and nobody else may read them" in seen
+    assert [line.partition(" left, until ")[0] for line in seen if "certificate " in line] == [
+        "ok    certificate authority.pem: CN=authority: 3649 days",
+        "ok    certificate ISOCENTER.pem: CN=ISOCENTER: 89 days",
+        "FAIL  certificate OLD.pem: CN=OLD: 0 days",
+    ]
 
 
 def test_doctor_names_a_broken_configuration(config: Path) -> None:

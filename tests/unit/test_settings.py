@@ -140,6 +140,24 @@ def test_a_wrong_file_names_itself_the_line_and_the_cure(
             id="a way to retrieve that is none",
         ),
         pytest.param(
+            "node.yaml",
+            "receiving:\n  peers: [{ae_title: CT, host: 10.0.0.1, certificate: ct.example}]\n",
+            "CT may come by certificate alone, and there is no port for it: add tls",
+            id="a certificate and no TLS",
+        ),
+        pytest.param(
+            "node.yaml",
+            "receiving:\n  peers: [{ae_title: CT, host: 10.0.0.1, certificate: '*.example'}]\n",
+            "a common name or DNS name counts whole, without wildcards",
+            id="a wildcard",
+        ),
+        pytest.param(
+            "node.yaml",
+            "receiving:\n  peers: [{ae_title: CT, host: 10.0.0.1, certificate: 'sha256:abc'}]\n",
+            "a fingerprint is sha256: and 64 hexadecimal digits",
+            id="half a fingerprint",
+        ),
+        pytest.param(
             "destinations.yaml",
             DESTINATIONS + DESTINATIONS.splitlines()[1],
             "two destinations are named pacs",
@@ -177,6 +195,15 @@ def test_relative_paths_are_relative_to_the_configuration(folder: Path) -> None:
 def receiving(folder: Path, text: str) -> Receiving:
     (folder / "node.yaml").write_text(f"receiving:\n{text}")
     return load(folder).node.receiving
+
+
+def test_a_fingerprint_is_taken_as_openssl_writes_it(folder: Path) -> None:
+    written = ":".join(["0A"] * 32)
+    text = (
+        f"  peers: [{{ae_title: CT, host: 10.0.0.1, certificate: 'SHA256:{written}'}}]\n"
+        "  tls: {certificate: a.pem, private_key: a.key, authorities: ca.pem}\n"
+    )
+    assert receiving(folder, text).admitted[0].certificate == "sha256:" + "0a" * 32
 
 
 def test_every_transfer_syntax_that_can_be_decoded_is_accepted(folder: Path) -> None:
