@@ -1,6 +1,6 @@
 """Stage 6, afterwards: what was sent is asked for, until its destination says that it has it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -13,8 +13,10 @@ from service.core.identity import derived_uid
 from service.core.outbox import CommitmentReport, Delivery, DeliveryState
 from service.core.proof import Look, Way
 from service.edge.carriers import Carrier
+from service.edge.commitment_files import forget_report, reports
 from service.edge.failpoints import failpoint
 from service.edge.ledger import Ledger
+from service.edge.spool import Spool
 
 AT_ONCE = 200  # objects in one question
 
@@ -44,7 +46,8 @@ class Prover:
 
     def take(self, report: CommitmentReport) -> bool:
         """What a report on storage commitment says is true from now on; False when nothing waits for it."""
-        waiting = self.ledger.of_transaction(report.transaction_uid)
+        failpoint("prove.taking")
+        waiting = [each for each in self.ledger.of_transaction(report.transaction_uid) if each.destination == self.name]
         self._keep(self._reported(waiting, report))
         return bool(waiting)
 
@@ -109,3 +112,16 @@ class Prover:
             log = structlog.get_logger().bind(job=delivery.job_id, destination=self.name, seen=look.seen)
             tell = log.error if look.is_lost else log.info
             tell("delivery", sop_instance=delivery.reference.sop_instance_uid, state=look.state)
+
+
+def take_reports(spool: Spool, provers: Mapping[str, Sequence[Prover]]) -> None:
+    """Take what peers told of storage commitments; `provers` by the AE title of the destination they ask.
+
+    A report is believed of what its teller was asked about alone: any peer may send one.
+    """
+    for told in reports(spool):
+        asked = provers.get(told.calling_ae_title, ())
+        if not any([prover.take(told.report) for prover in asked]):
+            fields = {"transaction": told.report.transaction_uid, "peer": told.calling_ae_title}
+            structlog.get_logger().warning("report on no storage commitment that is waited for", **fields)
+        forget_report(spool, told)

@@ -176,9 +176,7 @@ def _negotiated(wire: Wire, remote: Remote, kinds: Sequence[Kind], until: float)
         wire.send([negotiation.request(remote, kinds)])
         return negotiation.agreement(remote, kinds, *wire.pdu(until))
     except ConnectionEnded as ended:
-        if isinstance(
-            ended.__cause__, ssl.SSLError
-        ):  # under TLS 1.3 a refusal is the first answer
+        if isinstance(ended.__cause__, ssl.SSLError):  # under TLS 1.3 a refusal is the first answer
             raise unreached(remote, ended.__cause__) from ended
         raise Unreached(Trouble.NETWORK, f"{remote} gave no association: {ended}") from ended
 

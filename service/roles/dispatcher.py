@@ -1,6 +1,7 @@
 """The process that keeps things moving: APScheduler ticks that assemble, route, deliver and clean up."""
 
 import random
+from collections import defaultdict
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
@@ -26,7 +27,7 @@ from service.edge.query import Storing, count_instances, get, move
 from service.edge.spool import Spool
 from service.edge.storage_scu import Remote
 from service.edge.yaml_file import nearest
-from service.prove import Prover
+from service.prove import Prover, take_reports
 from service.receive import Receiver
 from service.reconcile import reconcile, tell
 from service.roles.clock import now
@@ -95,13 +96,17 @@ def _schedule(settings: Settings, spool: Spool, ledger: Ledger) -> BackgroundSch
         _every(scheduler, _REPORT_SECONDS, f"report to {committer.ae_title}", committer.tick)
     watch = ExpiryWatch(certificate_files(settings))
     _every(scheduler, _CERTIFICATES_SECONDS, "watch certificates", lambda: watch.tick(now()))
+    provers: dict[str, list[Prover]] = defaultdict(list)
     for destination in settings.destinations:
         sender = sender_for(settings, destination, spool, ledger)
         for lane in range(sender.associations):
             _every(scheduler, _TICK_SECONDS, f"deliver to {destination.name}, {lane}", partial(sender.tick, lane))
         prover = prover_for(settings, destination, sender)
+        if isinstance(destination, DicomDestination):
+            provers[destination.ae_title].append(prover)
         _every(scheduler, _TICK_SECONDS, f"prove at {destination.name}", prover.tick)
         _nightly(scheduler, settings, sender)
+    _every(scheduler, _TICK_SECONDS, "take reports", lambda: take_reports(spool, provers))
     return scheduler
 
 
