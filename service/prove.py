@@ -121,7 +121,7 @@ def take_reports(spool: Spool, provers: Mapping[str, Sequence[Prover]]) -> None:
     """
     for told in reports(spool):
         asked = provers.get(told.calling_ae_title, ())
-        if not any([prover.take(told.report) for prover in asked]):
+        if not any(prover.take(told.report) for prover in asked):
             fields = {"transaction": told.report.transaction_uid, "peer": told.calling_ae_title}
             structlog.get_logger().warning("report on no storage commitment that is waited for", **fields)
         forget_report(spool, told)

@@ -8,14 +8,16 @@ from typing import Any
 
 import pytest
 
+from service.core.commitment import Told
 from service.core.errors import TryAgain, Unsuitable
 from service.core.outbox import CommitmentReport, Reference
 from service.core.proof import FIRST_LOOK, SECOND_LOOK, Way
 from service.deliver import Sender
+from service.edge.commitment_files import keep_report, reports
 from service.edge.ledger import Ledger
 from service.edge.spool import Spool
 from service.edge.tables import deliveries, jobs
-from service.prove import Prover
+from service.prove import Prover, take_reports
 from service.reconcile import reconcile
 from tests.delivery.stage import Clock
 
@@ -236,3 +238,25 @@ def test_every_look_is_kept_among_the_attempts(course: Course) -> None:
         "a query finds it not; it is looked for once more",
         "a query finds it not, though success was answered: it is sent again",
     ]
+
+
+@pytest.mark.parametrize(
+    ("teller", "states"),
+    [
+        pytest.param("PACS", ["COMMITTED"] * 2, id="who was asked"),
+        pytest.param("MODALITY", ["SENT"] * 2, id="another peer"),
+    ],
+)
+def test_a_report_that_the_receiver_kept_is_believed_of_who_was_asked_alone(
+    course: Course, teller: str, states: list[str]
+) -> None:
+    course.archive.reports_at_once = False
+    course.send()
+    course.ask(FIRST_LOOK)
+    (transaction,) = course.archive.transactions
+    references = [each.reference for each in course.ledger.of_transaction(transaction)]
+    keep_report(course.spool, Told(teller, "127.0.0.1", course.archive.report(transaction, references)))
+    keep_report(course.spool, Told("PACS", "127.0.0.1", CommitmentReport("1.2.3.4", frozenset(), {})))
+    take_reports(course.spool, {"PACS": [course.prover]})
+    assert course.states() == states
+    assert reports(course.spool) == []
