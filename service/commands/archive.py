@@ -114,6 +114,12 @@ class Orthanc:
         with urllib.request.urlopen(request, timeout=120) as answer:
             return json.loads(answer.read())
 
+    def delete(self, path: str) -> None:
+        """Delete by its REST API."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.http_port}{path}", method="DELETE")
+        with urllib.request.urlopen(request, timeout=30):
+            return
+
     def datasets(self) -> list[Dataset]:
         """Every instance."""
         return [dcmread(BytesIO(self.fetch(f"/instances/{key}/file"))) for key in self.ask("/instances")]

@@ -27,25 +27,32 @@ PER_JOB = 20
 _KIBIBYTES = (4, 4, 4, 64, 300)  # most results are small
 
 
-def fill(settings: Settings, count: int, destinations: Sequence[str] = ("pacs",), seed: int = 1) -> list[str]:
-    """Put `count` objects of reported jobs into the outbox; their SOP Instance UIDs."""
+def fill(
+    settings: Settings,
+    count: int,
+    destinations: Sequence[str] = ("pacs",),
+    seed: int = 1,
+    at: datetime | None = None,
+) -> list[str]:
+    """Put `count` objects of jobs, reported at that moment, into the outbox; their SOP Instance UIDs."""
+    moment = at or datetime.now(UTC)
     spool = Spool(settings.spool)
     uids: list[str] = []
     with opened(settings.ledger_url) as ledger:
         for first in range(0, count, PER_JOB):
             numbers = range(first, min(first + PER_JOB, count))
-            uids += _report(
-                spool, ledger, f"{seed}-{first}", [_object(seed, number) for number in numbers], destinations
-            )
+            job = _job(f"{seed}-{first}", destinations, moment)
+            uids += _report(spool, ledger, job, [_object(seed, number) for number in numbers])
     return uids
 
 
-def _report(
-    spool: Spool, ledger: Ledger, job_id: str, objects: Sequence[Dataset], destinations: Sequence[str]
-) -> list[str]:
-    at = datetime.now(UTC)
+def _job(job_id: str, destinations: Sequence[str], at: datetime) -> Job:
     series = derived_uid("series", job_id)
-    job = Job(job_id, job_id, series, "1.2", "m", "1.0.0", "r", tuple(destinations), State.QUEUED, 0, at)
+    return Job(job_id, job_id, series, "1.2", "m", "1.0.0", "r", tuple(destinations), State.QUEUED, 0, at)
+
+
+def _report(spool: Spool, ledger: Ledger, job: Job, objects: Sequence[Dataset]) -> list[str]:
+    job_id, series, at = job.job_id, job.series_instance_uid, job.created_at
     encoded = [encode(each) for each in objects]
     references = [reference_of(each) for each in encoded]
     for reference, content in zip(references, encoded, strict=True):
@@ -60,7 +67,7 @@ def _report(
         if state is State.QUEUED:
             ledger.settle(started, "w", Event.DONE, at)
         else:
-            ledger.report(started, "w", dict.fromkeys(destinations, references), at)
+            ledger.report(started, "w", dict.fromkeys(job.destinations, references), at)
     return [reference.sop_instance_uid for reference in references]
 
 
