@@ -1,5 +1,6 @@
 """Volumes as NIfTI files: their world is RAS in mm, ours is LPS."""
 
+import gzip
 from pathlib import Path
 
 import nibabel
@@ -10,6 +11,7 @@ from models.volume import Grid, LabelMap, Volume
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # and back
 _MILLIMETRES = 2  # NIfTI-1 units
+_COMPRESSION = 6  # of 9: labels are mostly background
 _SCANNER = 1  # the form's code: scanner-based coordinates
 
 
@@ -32,12 +34,21 @@ def write_labels(path: Path, label_map: LabelMap) -> None:
     _write(path, label_map.grid, label_map.labels)
 
 
+def encode_labels(label_map: LabelMap) -> bytes:
+    """A label map as a compressed file (.nii.gz): the same bytes for the same label map."""
+    return gzip.compress(_image(label_map.grid, label_map.labels).to_bytes(), _COMPRESSION, mtime=0)
+
+
 def _write(path: Path, grid: Grid, array: NDArray[np.generic]) -> None:
+    nibabel.save(_image(grid, array), path)
+
+
+def _image(grid: Grid, array: NDArray[np.generic]) -> nibabel.Nifti1Image:
     affine = (RAS_TO_LPS @ grid.affine)[:, [2, 1, 0, 3]]
     image = nibabel.Nifti1Image(np.ascontiguousarray(array.transpose(2, 1, 0)), affine)
     image.header.set_xyzt_units(_MILLIMETRES)
     image.set_sform(affine, _SCANNER)
-    nibabel.save(image, path)
+    return image
 
 
 def _smallest(values: NDArray[np.float32]) -> NDArray[np.generic]:

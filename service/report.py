@@ -7,6 +7,7 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 
 from models.findings import Findings
+from models.nifti import encode_labels
 from service.core.errors import Unproven
 from service.core.identity import digest
 from service.core.jobs import Job
@@ -15,6 +16,7 @@ from service.core.refusals import Notice, SayWhyNot
 from service.derived import not_analysed
 from service.derived.catalogue import proven, shows_image
 from service.derived.encoding import decode, encode, reference_of
+from service.derived.findings_json import encode_findings
 from service.derived.material import Material
 from service.derived.notice_proof import prove_notice_picture, prove_notice_report
 from service.derived.origin import Origin
@@ -22,6 +24,7 @@ from service.edge.file_meta import kept_digest
 from service.edge.part10 import read_frame_headers, read_header
 from service.edge.pixels import read_image
 from service.edge.records import keep_plan, path_of, read_findings, read_part, read_stack, stack_frames
+from service.edge.side_files import keep_side_files, layer_names
 from service.edge.spool import Spool
 
 
@@ -32,6 +35,7 @@ class Desk:
     spool: Path
     profiles: Mapping[str, Profile]
     software_version: str
+    with_side_files: frozenset[str] = frozenset()  # destinations that take label maps and findings as files too
 
 
 def report(desk: Desk, job: Job) -> None:
@@ -44,7 +48,16 @@ def report(desk: Desk, job: Job) -> None:
     spool.discard(spool.outbox(job.job_id))
     for sop_instance_uid, encoded in {uid: each for objects in plan.values() for uid, each in objects.items()}.items():
         spool.place(spool.outbox(job.job_id) / f"{sop_instance_uid}.dcm", encoded)
+    if desk.with_side_files & set(job.destinations) and not job.notice:
+        _leave_side_files(spool, job)
     keep_plan(spool, job.job_id, {name: list(map(reference_of, objects.values())) for name, objects in plan.items()})
+
+
+def _leave_side_files(spool: Spool, job: Job) -> None:
+    findings = read_findings(spool, job.job_id)
+    layers = [encode_labels(layer) for layer in findings.layers]
+    said = encode_findings(findings, job, read_stack(spool, job.stack_id), layer_names(len(layers)))
+    keep_side_files(spool, job.job_id, layers, said)
 
 
 def results(desk: Desk, job: Job, findings: Findings) -> dict[str, dict[str, bytes]]:

@@ -2,9 +2,10 @@
 
 import re
 from datetime import time, timedelta
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -40,6 +41,16 @@ class _Text(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _kind(written: object) -> str:
+    found = written.get("kind", "dicom") if isinstance(written, dict) else getattr(written, "kind", "dicom")
+    return str(found)
+
+
+def _require_both(certificate: Path | None, private_key: Path | None) -> None:
+    if (certificate is None) != (private_key is None):
+        raise ValueError("certificate and private_key belong together: name both, or none")
+
+
 class ClientTls(_Text):
     """How a peer proves who it is, and we to it: certificates of its authorities, and our own where it asks."""
 
@@ -48,21 +59,63 @@ class ClientTls(_Text):
     private_key: Path | None = None
 
     @model_validator(mode="after")
-    def _key_and_certificate(self) -> "ClientTls":
-        if (self.certificate is None) != (self.private_key is None):
-            raise ValueError("certificate and private_key belong together: name both, or none")
+    def _key_and_certificate(self) -> Self:
+        _require_both(self.certificate, self.private_key)
         return self
 
 
-class PeerArchive(_Text):
-    """What keeps everything that a peer sends: it is asked how much of a Series there is, and to send it again."""
+class DicomWebServer(_Text):
+    """A server that speaks DICOMweb (PS3.18): where it is, how it proves who it is, and we to it."""
 
+    url: str = Field(pattern=r"^https?://[^/?#@\s]+(/[^?#\s]*)?$")
+    token_file: Path | None = None
+    authorities: Path | None = None
+    certificate: Path | None = None
+    private_key: Path | None = None
+
+    @model_validator(mode="after")
+    def _key_and_certificate(self) -> Self:
+        _require_both(self.certificate, self.private_key)
+        return self
+
+    @model_validator(mode="after")
+    def _nobody_overhears_the_token(self) -> Self:
+        host = urlsplit(self.url).hostname or ""
+        if self.token_file and self.url.startswith("http:") and not _is_loopback(host):
+            raise ValueError(f"a token would cross the network to {host} in plain text: write https:// in url")
+        return self
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class DicomArchive(_Text):
+    """An archive that speaks DIMSE."""
+
+    kind: Literal["dicom"] = "dicom"
     ae_title: AeTitle
     host: str = Field(min_length=1)
     port: Port
     calling_ae_title: AeTitle | None = None
     retrieve: Literal["move", "get", "none"] = "move"
     tls: ClientTls | None = None
+
+
+class DicomWebArchive(DicomWebServer):
+    """An archive that speaks DICOMweb: it is asked, and never to send."""
+
+    kind: Literal["dicomweb"]
+
+
+# What keeps everything that a peer sends: it is asked how much of a Series there is, and to send it again.
+PeerArchive = Annotated[
+    Annotated[DicomArchive, Tag("dicom")] | Annotated[DicomWebArchive, Tag("dicomweb")],
+    Discriminator(_kind, custom_error_type="kind", custom_error_message="kind is dicom or dicomweb"),
+]
 
 
 class ReportTo(_Text):
@@ -283,15 +336,10 @@ class DicomDestination(_Destination):
     commitment_minutes: float = Field(default=10, gt=0, le=10_080)
 
 
-class DicomWebDestination(_Destination):
+class DicomWebDestination(_Destination, DicomWebServer):
     """A server that takes objects by STOW-RS, and says by QIDO-RS whether it has them."""
 
     kind: Literal["dicomweb"]
-    url: str = Field(pattern=r"^https?://[^?#]+$")
-    token_file: Path | None = None
-    authorities: Path | None = None
-    certificate: Path | None = None
-    private_key: Path | None = None
     associations: int = Field(default=2, ge=1, le=16)
     answer_seconds: float = Field(default=12, gt=0, le=600)
     proof: tuple[Literal["query"], ...] = ("query",)
@@ -303,11 +351,6 @@ class FolderDestination(_Destination):
     kind: Literal["folder"]
     path: Path
     nifti: bool = False
-
-
-def _kind(written: object) -> str:
-    found = written.get("kind", "dicom") if isinstance(written, dict) else getattr(written, "kind", "dicom")
-    return str(found)
 
 
 Destination = Annotated[

@@ -19,6 +19,7 @@ _JAVA = [  # its style sheets are larger than what Java allows by itself
     "-Xss64m",
     "-Xmx3g",
 ]
+DICOM_WEB_PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
@@ -55,6 +56,14 @@ def pixelmed(outside_tool: Callable[[str], str]) -> list[str]:
     if not _JARS[0].is_file():
         _is_absent(_JARS[0].name)
     return [java, *_JAVA, "-cp", ":".join(map(str, _JARS))]
+
+
+@pytest.fixture(scope="session")
+def dicom_web_plugin() -> Path:
+    """The DICOMweb plugin of Orthanc; absent as `outside_tool`."""
+    if not DICOM_WEB_PLUGIN.is_file():
+        _is_absent(DICOM_WEB_PLUGIN.name)
+    return DICOM_WEB_PLUGIN
 
 
 def _is_absent(program: str) -> NoReturn:

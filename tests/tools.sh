@@ -2,6 +2,7 @@
 # Installs the programs of other makers that the tests use, when that is allowed, and else says what is left out.
 missing=""
 command -v Orthanc >/dev/null 2>&1 || [ -x /usr/sbin/Orthanc ] || missing="$missing orthanc"
+[ -e /usr/share/orthanc/plugins/libOrthancDicomWeb.so ] || missing="$missing orthanc-dicomweb"
 command -v storescu >/dev/null 2>&1 || missing="$missing dcmtk"
 command -v strace >/dev/null 2>&1 || missing="$missing strace"
 command -v dciodvfy >/dev/null 2>&1 || missing="$missing dicom3tools"

@@ -17,14 +17,16 @@ from service.core.transfer_syntaxes import ACCEPTED, PLUGIN_PACKAGES, PLUGINS
 from service.edge.certificates import Certificate, read_certificates
 from service.edge.codecs import missing_package
 from service.edge.ledger import opened
+from service.edge.qido import QidoIndex
 from service.edge.spool import Spool
 from service.edge.storage_scu import Remote, echo
 from service.edge.stored_values import can_decode
 from service.roles.clock import now
-from service.roles.dispatcher import remote_for, router_for
+from service.roles.dispatcher import router_for
 from service.roles.life import OWNER_ONLY
+from service.roles.reaching import folder_for, remote_for, web_server_for
 from service.roles.securing import certificate_files, require_usable
-from service.settings import Destination, DicomDestination, Settings, load
+from service.settings import Destination, DicomWebDestination, FolderDestination, Settings, load
 
 _FLUSHES = 20
 _LYING_DISK_SECONDS = 50e-6  # a flush faster than this never reached a disk
@@ -181,8 +183,14 @@ def _certificate(certificate: Certificate) -> str:
 
 
 def _destination(settings: Settings, destination: Destination) -> str:
-    if not isinstance(destination, DicomDestination):
-        return f"{destination.kind}, not asked"
+    if isinstance(destination, DicomWebDestination):
+        server = web_server_for(settings, destination, answer_seconds=destination.answer_seconds)
+        QidoIndex(server).require_answer()
+        return f"{server} answers QIDO-RS"
+    if isinstance(destination, FolderDestination):
+        folder = folder_for(settings, destination)
+        folder.probe()
+        return f"{folder} can be written"
     remote = remote_for(settings, destination)
     echo(remote)
     return f"{remote} answers C-ECHO"

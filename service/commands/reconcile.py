@@ -7,7 +7,7 @@ from service.core.outbox import ARRIVED
 from service.edge.ledger import opened
 from service.edge.spool import Spool
 from service.reconcile import Difference, reconcile
-from service.roles.dispatcher import carrier_for
+from service.roles.reaching import carrier_for
 from service.settings import Settings
 
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 import structlog
 
 from service.core.errors import Broken, IsocenterError, TryAgain, whereabouts
-from service.edge.query import SeriesName
+from service.edge.archive_index import SeriesName
 
 _REST_SECONDS = 30.0  # after no answer, before the next question
 

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from service.core.errors import Unsuitable
 from service.core.outbox import CommitmentReport, Reference
-from service.edge import commitment, storage_scu
+from service.edge import commitment, query, storage_scu
 from service.edge.dialing import DEADLINES, Deadlines
 from service.edge.storage_scu import Remote
 
@@ -51,7 +50,7 @@ class DicomPeer:
 
     def held(self, references: Sequence[Reference]) -> set[str]:
         """As `Carrier`, by C-FIND at IMAGE level."""
-        raise Unsuitable(f"{self} cannot be asked yet for {len(references)} objects")
+        return query.held(self.remote, references)
 
     def ask_commitment(self, transaction_uid: str, references: Sequence[Reference]) -> CommitmentReport | None:
         """As `Carrier`, by N-ACTION of Storage Commitment Push Model."""

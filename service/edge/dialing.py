@@ -76,10 +76,15 @@ def unreachable(remote: Remote, reason: str) -> Unreached:
 def hold(connection: socket.socket, stall_seconds: float) -> None:
     """Send at once; end the connection when its peer's machine takes nothing, or is gone without a word."""
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * stall_seconds))
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, value in _KEEPALIVE.items():
-        connection.setsockopt(socket.IPPROTO_TCP, option, value)
+    for option in keeping_alive(stall_seconds):
+        connection.setsockopt(*option)
+
+
+def keeping_alive(stall_seconds: float) -> list[tuple[int, int, int]]:
+    """The options of a socket that let no dead machine keep us."""
+    stall = (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * stall_seconds))
+    probes = [(socket.IPPROTO_TCP, option, value) for option, value in _KEEPALIVE.items()]
+    return [stall, (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1), *probes]
 
 
 def secured(connection: socket.socket, remote: Remote, until: float) -> socket.socket:

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 
 from service.core.arriving import ArrivingSeries
 from service.core.completeness import NO_ARCHIVE, ArchiveSays, Retrieval
+from service.edge.archive_index import SeriesName
 from service.edge.archives import Archive, words
-from service.edge.query import SeriesName
 
 ASK_AGAIN = timedelta(seconds=10)  # about what did not change since
 ASK_ANEW = timedelta(seconds=2)  # about what did

@@ -11,6 +11,7 @@ from typing import Protocol, cast
 from pydicom import config as pydicom_config
 from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.filereader import read_partial
 from pydicom.multival import MultiValue
 from pydicom.uid import UID
 
@@ -19,6 +20,7 @@ from service.core.entities import Frame, FrameReference, Instance, Orientation, 
 from service.core.errors import Broken, TryAgain
 from service.core.expectation import HINTS
 from service.core.identity import IMPLEMENTATION_CLASS_UID, is_uid
+from service.core.outbox import Reference
 from service.core.phantoms import is_phantom
 from service.core.stacking import GEOMETRY, SPLITTING
 from service.core.transfer_syntaxes import is_lossy
@@ -30,6 +32,7 @@ pydicom_config.settings.reading_validation_mode = pydicom_config.IGNORE
 
 
 _NAMING_KEYWORDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+_SERIES_INSTANCE_UID = 0x0020000E  # the last of them in a file
 
 ROUTING = (
     "Modality",
@@ -74,6 +77,16 @@ def read_header(path: Path) -> Dataset:
     """The data set without its Pixel Data. Raises Broken when the file is not DICOM."""
     with _translated(path):
         return dcmread(path, stop_before_pixels=True)
+
+
+def read_reference(path: Path) -> Reference:
+    """How others ask for the object in a file; no more of it is read than that. Raises Broken when it is not DICOM."""
+    with _translated(path), path.open("rb") as stream:
+        head = read_partial(stream, stop_when=lambda tag, *_: tag > _SERIES_INSTANCE_UID)
+        uids = [str(head.get(keyword, "")) for keyword in _NAMING_KEYWORDS]
+    if not all(map(is_uid, uids)):
+        raise Broken(f"{path.name} has no UIDs")
+    return Reference(*uids)
 
 
 def read_frame_headers(files: Sequence[tuple[Path, FrameReference]]) -> list[Dataset]:

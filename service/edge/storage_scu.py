@@ -1,10 +1,9 @@
 """A Storage and Verification SCU (PS3.4 annexes A and B) with a deadline on every wait."""
 
-import socket
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from service.edge.negotiation import MOST_CONTEXTS, PERMANENT, Kind
 from service.edge.outgoing import Outgoing, Unreadable, look
 from service.edge.sending import VERIFICATION, Association, Parcel, association
 from service.edge.upper_layer import ConnectionEnded
+from service.edge.watchdog import Watchdog
 
 __all__ = ["ANSWER_SECONDS", "Checkpoint", "Remote", "associated", "echo", "store"]
 from service.edge.tls import Call
@@ -137,18 +137,11 @@ def associated(
 @contextmanager
 def cut_after(association: Any, seconds: float) -> Iterator[None]:
     """Cut the connection when it lasts too long, whatever a peer sends how slowly."""
-    watchdog = threading.Timer(seconds, _cut, [association.dul.socket.socket])
-    watchdog.daemon = True
-    watchdog.start()
+    watchdog = Watchdog(seconds, association.dul.socket.socket)
     try:
         yield
     finally:
-        watchdog.cancel()
-
-
-def _cut(connection: socket.socket) -> None:
-    with suppress(OSError):  # it is closed
-        connection.shutdown(socket.SHUT_RDWR)
+        watchdog.call_off()
 
 
 class Checkpoint(threading.Event):

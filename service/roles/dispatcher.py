@@ -1,6 +1,5 @@
 """The process that keeps things moving: APScheduler ticks that assemble, route, deliver and clean up."""
 
-import random
 from collections import defaultdict
 from collections.abc import Callable
 from datetime import timedelta
@@ -14,34 +13,27 @@ from apscheduler.triggers.cron import CronTrigger
 from models.registry import BUILT_IN, PackageError, find
 from service import commit, retain, route
 from service.assemble import Assembler
-from service.commit import Committer
 from service.core.errors import ConfigurationError, whereabouts
-from service.core.proof import Way
 from service.deliver import Sender
 from service.edge import logs
-from service.edge.archives import Archive, Calls
-from service.edge.carriers import Carrier, DicomPeer
 from service.edge.certificates import ExpiryWatch
 from service.edge.ledger import Ledger, opened
-from service.edge.query import Storing, count_instances, get, move
 from service.edge.spool import Spool
-from service.edge.storage_scu import Remote
 from service.edge.yaml_file import nearest
 from service.prove import Prover, take_reports
-from service.receive import Receiver
 from service.reconcile import reconcile, tell
 from service.roles.clock import now
 from service.roles.life import Life, live
-from service.roles.securing import archive_credentials, certificate_files, destination_credentials
-from service.settings import (
-    Destination,
-    DicomDestination,
-    FolderDestination,
-    Peer,
-    PeerArchive,
-    Settings,
-    place_of_rule,
+from service.roles.reaching import (
+    archives_for,
+    associations_with,
+    carrier_for,
+    committers_for,
+    prover_for,
+    sender_for,
 )
+from service.roles.securing import certificate_files
+from service.settings import DicomDestination, Settings, place_of_rule
 
 _TICK_SECONDS = 0.5
 _ASSEMBLE_SECONDS = 0.25
@@ -96,6 +88,11 @@ def _schedule(settings: Settings, spool: Spool, ledger: Ledger) -> BackgroundSch
         _every(scheduler, _REPORT_SECONDS, f"report to {committer.ae_title}", committer.tick)
     watch = ExpiryWatch(certificate_files(settings))
     _every(scheduler, _CERTIFICATES_SECONDS, "watch certificates", lambda: watch.tick(now()))
+    _schedule_deliveries(scheduler, settings, spool, ledger)
+    return scheduler
+
+
+def _schedule_deliveries(scheduler: BackgroundScheduler, settings: Settings, spool: Spool, ledger: Ledger) -> None:
     provers: dict[str, list[Prover]] = defaultdict(list)
     for destination in settings.destinations:
         sender = sender_for(settings, destination, spool, ledger)
@@ -107,7 +104,6 @@ def _schedule(settings: Settings, spool: Spool, ledger: Ledger) -> BackgroundSch
         _every(scheduler, _TICK_SECONDS, f"prove at {destination.name}", prover.tick)
         _nightly(scheduler, settings, sender)
     _every(scheduler, _TICK_SECONDS, "take reports", lambda: take_reports(spool, provers))
-    return scheduler
 
 
 def _nightly(scheduler: BackgroundScheduler, settings: Settings, sender: Sender) -> None:
@@ -152,94 +148,6 @@ def router_for(settings: Settings) -> route.Router:
             sentence = f"rule {rule.name!r} names the model {rule.model!r}, which no package has"
             raise ConfigurationError(f"{place}: {sentence}; {nearest(rule.model, packages)}")
     return route.Router(settings.rules, packages, settings.node.inferring.phantom_models_may_answer_for_patients)
-
-
-def committers_for(settings: Settings, spool: Spool) -> list[Committer]:
-    """Who brings peers the answers to their storage commitment requests."""
-    places = settings.node.receiving.reporting
-    return [Committer(peer, place.host, place.port, spool, now, _jitter) for peer, place in places.items()]
-
-
-def _jitter() -> float:
-    return random.uniform(-1, 1)
-
-
-def archives_for(settings: Settings, spool: Spool) -> dict[str, Archive]:
-    """The archives behind the peers, by the peer's calling AE title."""
-    receiving = settings.node.receiving
-    return {
-        peer.ae_title: Archive(_calls(settings, peer, peer.archive, spool)) for peer in receiving.peers if peer.archive
-    }
-
-
-def _calls(settings: Settings, peer: Peer, archive: PeerArchive, spool: Spool) -> Calls:
-    receiving, tls = settings.node.receiving, archive_credentials(settings, archive)
-    remote = Remote(archive.calling_ae_title or receiving.ae_title, archive.ae_title, archive.host, archive.port, tls)
-    count = partial(count_instances, remote)
-    if archive.retrieve == "none":
-        return Calls(count)
-    if archive.retrieve == "move":
-        return Calls(count, partial(move, remote, destination=peer.called_ae_title or receiving.ae_title))
-    receiver = Receiver(spool, receiving.refuse_below_free)
-    storing = Storing(peer.ae_title, receiving.negotiated, receiver.begin, receiver.note_end)
-    return Calls(count, partial(get, remote, storing=storing), retrieves_by="C-GET")
-
-
-def sender_for(settings: Settings, destination: Destination, spool: Spool, ledger: Ledger) -> Sender:
-    """The stage that sends to one destination."""
-    return Sender(
-        name=destination.name,
-        carrier=carrier_for(settings, destination),
-        spool=spool,
-        ledger=ledger,
-        clock=now,
-        jitter=_jitter,
-        associations=associations_with(destination),
-        is_asked=bool(ways_of(destination)),
-    )
-
-
-def prover_for(settings: Settings, destination: Destination, sender: Sender) -> Prover:
-    """The stage that asks one destination for what it was sent."""
-    minutes = destination.commitment_minutes if isinstance(destination, DicomDestination) else 0
-    return Prover(
-        name=destination.name,
-        carrier=sender.carrier,
-        ways=ways_of(destination),
-        patience=timedelta(minutes=minutes),
-        ledger=sender.ledger,
-        clock=now,
-        jitter=_jitter,
-    )
-
-
-def associations_with(destination: Destination) -> int:
-    """How many associations, or connections, may be open with a destination."""
-    return 1 if isinstance(destination, FolderDestination) else destination.associations
-
-
-def ways_of(destination: Destination) -> tuple[Way, ...]:
-    """How a destination is asked whether it has what it was sent."""
-    return (Way.QUERY,) if isinstance(destination, FolderDestination) else tuple(map(Way, destination.proof))
-
-
-def carrier_for(settings: Settings, destination: Destination) -> Carrier:
-    """How a destination is reached. Raises ConfigurationError when a file it needs cannot be used."""
-    if isinstance(destination, DicomDestination):
-        return DicomPeer(remote_for(settings, destination))
-    raise ConfigurationError(f"destination {destination.name}: kind {destination.kind} is not known here")
-
-
-def remote_for(settings: Settings, destination: DicomDestination) -> Remote:
-    """A destination as a peer that we call by our own AE title."""
-    return Remote(
-        destination.calling_ae_title or settings.node.receiving.ae_title,
-        destination.ae_title,
-        destination.host,
-        destination.port,
-        destination_credentials(settings, destination),
-        answer_seconds=destination.answer_seconds,
-    )
 
 
 if __name__ == "__main__":

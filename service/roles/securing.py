@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from service.edge.tls import Credentials, TlsFiles, client_context, server_context
-from service.settings import ClientTls, DicomDestination, DicomWebDestination, PeerArchive, ReceivingTls, Settings
+from service.settings import ClientTls, DicomArchive, DicomDestination, DicomWebServer, ReceivingTls, Settings
 
 
 def door_credentials(settings: Settings) -> Credentials | None:
@@ -23,7 +23,7 @@ def destination_credentials(settings: Settings, destination: DicomDestination) -
     return _called(settings, f"destination {destination.name}: tls", destination.tls)
 
 
-def archive_credentials(settings: Settings, archive: PeerArchive) -> Credentials | None:
+def archive_credentials(settings: Settings, archive: DicomArchive) -> Credentials | None:
     """What we show an archive and ask of it; None without TLS. Raises as `door_credentials`."""
     return _called(settings, f"archive {archive.ae_title}: tls", archive.tls)
 
@@ -35,7 +35,7 @@ def require_usable(settings: Settings) -> None:
         if isinstance(destination, DicomDestination):
             destination_credentials(settings, destination)
     for peer in settings.node.receiving.peers:
-        if peer.archive:
+        if isinstance(peer.archive, DicomArchive):
             archive_credentials(settings, peer.archive)
 
 
@@ -44,12 +44,12 @@ def certificate_files(settings: Settings) -> tuple[Path, ...]:
     receiving = settings.node.receiving
     sides: list[ReceivingTls | ClientTls | None] = [
         receiving.tls,
-        *(peer.archive.tls for peer in receiving.peers if peer.archive),
+        *(peer.archive.tls for peer in receiving.peers if isinstance(peer.archive, DicomArchive)),
     ]
     sides += [each.tls for each in settings.destinations if isinstance(each, DicomDestination)]
     pairs: list[tuple[Path | None, Path | None]] = [(side.authorities, side.certificate) for side in sides if side]
-    web = [each for each in settings.destinations if isinstance(each, DicomWebDestination)]
-    pairs += [(each.authorities, each.certificate) for each in web]
+    called = [*settings.destinations, *(peer.archive for peer in receiving.peers)]
+    pairs += [(each.authorities, each.certificate) for each in called if isinstance(each, DicomWebServer)]
     named = [path for pair in pairs for path in pair if path]
     return tuple(dict.fromkeys(settings.beside(*named)))
 

@@ -29,7 +29,7 @@ from service.infer import Bench, infer
 from service.report import Desk, report
 from service.roles.clock import now
 from service.roles.life import Life, live
-from service.settings import Settings
+from service.settings import FolderDestination, Settings
 
 LEASE = timedelta(seconds=15)
 _RENEW_SECONDS = 4.0
@@ -116,7 +116,8 @@ def bench_of(settings: Settings) -> Bench:
 def desk_of(settings: Settings) -> Desk:
     """Where the site's results are written, and for whom."""
     profiles = {destination.name: destination.profile for destination in settings.destinations}
-    return Desk(settings.spool, profiles, __version__)
+    folders = [each for each in settings.destinations if isinstance(each, FolderDestination)]
+    return Desk(settings.spool, profiles, __version__, frozenset(each.name for each in folders if each.nifti))
 
 
 class Worker:

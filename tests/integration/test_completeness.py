@@ -21,16 +21,17 @@ from service.assemble import Assembler
 from service.commands.archive import AE_TITLE, Orthanc, free_port, orthanc
 from service.core.errors import TryAgain
 from service.derived.encoding import encode
+from service.edge.archive_index import SeriesName
 from service.edge.ledger import Ledger, opened
 from service.edge.listening import listening
-from service.edge.query import SeriesName, count_instances
+from service.edge.query import count_instances
 from service.edge.spool import Spool
 from service.edge.storage_scp import StorageScp
 from service.edge.storage_scu import Remote
 from service.edge.tables import series, stacks
 from service.receive import Receiver
 from service.roles.acceptor import door
-from service.roles.dispatcher import archives_for
+from service.roles.reaching import archives_for
 from service.settings import Assembling, Settings
 from tests import factories
 from tests.node import SENDER, configure, rule, running, until

@@ -17,10 +17,11 @@ from service.commands.archive import free_port
 from service.core.errors import Unreached
 from service.core.outbox import Trouble
 from service.derived.encoding import encode
-from service.edge.query import SeriesName, count_instances
+from service.edge.archive_index import SeriesName
+from service.edge.query import count_instances
 from service.edge.storage_scu import Remote, echo, store
 from service.edge.tls import TlsFiles, server_context
-from service.roles.dispatcher import remote_for
+from service.roles.reaching import remote_for
 from service.settings import ClientTls, DicomDestination, Node, Settings
 from tests import factories
 from tests.certificates import Authority, Identity

@@ -158,6 +158,37 @@ def test_a_wrong_file_names_itself_the_line_and_the_cure(
             id="half a fingerprint",
         ),
         pytest.param(
+            "node.yaml",
+            "receiving:\n  peers:\n"
+            "    - {ae_title: CT, host: 10.0.0.1, archive: {kind: dicomweb, url: 'https://a', retrieve: move}}\n",
+            "node.yaml:3: receiving.peers.0.archive.retrieve: unknown key",
+            id="a way to retrieve by DICOMweb",
+        ),
+        pytest.param(
+            "node.yaml",
+            "receiving:\n  peers:\n    - {ae_title: CT, host: 10.0.0.1, archive: {kind: folder, path: a}}\n",
+            "kind is dicom or dicomweb",
+            id="a kind of archive that is none",
+        ),
+        pytest.param(
+            "destinations.yaml",
+            "destinations:\n  - {name: web, kind: dicomweb, url: 'http://pacs/dicom-web', token_file: token}\n",
+            "a token would cross the network to pacs in plain text: write https:// in url",
+            id="a token over http",
+        ),
+        pytest.param(
+            "destinations.yaml",
+            "destinations:\n  - {name: web, kind: dicomweb, url: 'https://me:secret@pacs/dicom-web'}\n",
+            "destinations.0.url",
+            id="a password in a URL",
+        ),
+        pytest.param(
+            "destinations.yaml",
+            "destinations:\n  - {name: web, kind: dicomweb, url: 'https://pacs', certificate: our.pem}\n",
+            "certificate and private_key belong together",
+            id="a certificate without a key",
+        ),
+        pytest.param(
             "destinations.yaml",
             DESTINATIONS + DESTINATIONS.splitlines()[1],
             "two destinations are named pacs",
@@ -169,6 +200,15 @@ def test_what_is_ambiguous_or_boundless_is_refused(folder: Path, name: str, text
     (folder / name).write_text(text)
     with pytest.raises(ConfigurationError, match=expected):
         load(folder)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
+def test_a_token_may_go_over_http_to_this_machine(folder: Path, host: str) -> None:
+    (folder / "destinations.yaml").write_text(
+        f"destinations:\n  - {{name: web, kind: dicomweb, url: 'http://{host}:8042/dicom-web', token_file: token}}\n"
+    )
+    (destination,) = load(folder).destinations
+    assert destination.kind == "dicomweb"
 
 
 def test_a_section_whose_lines_are_all_comments_is_one_of_defaults(folder: Path) -> None:

@@ -13,11 +13,10 @@ from service.commands.archive import AE_TITLE, Orthanc, orthanc
 from service.derived.encoding import encode
 from service.derived.synthetic import Subject, ct_series
 from service.edge.storage_scu import Remote, store
-from tests.conftest import SHARED_DATA
+from tests.conftest import DICOM_WEB_PLUGIN, SHARED_DATA
 from tests.node import SENDER, all_ended, configure, rule, running, until
 from tests.viewer.browser import BROWSER_OPTIONS
 
-DICOM_WEB_PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 RELEASES = Path(__file__).parent / "ohif"
 
 

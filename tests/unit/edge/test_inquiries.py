@@ -4,9 +4,9 @@ import threading
 from datetime import UTC, datetime, timedelta
 
 from service.core.errors import TryAgain
+from service.edge.archive_index import SeriesName
 from service.edge.archives import Archive, Calls
 from service.edge.inquiries import ASK_AGAIN, ASK_ANEW, WAIT_AT_MOST, Inquiry
-from service.edge.query import SeriesName
 from tests.node import until
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
