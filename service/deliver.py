@@ -34,6 +34,7 @@ class Sender:
     clock: Callable[[], datetime]
     jitter: Callable[[], float]
     associations: int = 1
+    at_once: int = AT_ONCE
     is_asked: bool = True  # whether it has what it took; else the status is all there is
     _circuit: Lock = field(default_factory=Lock)
 
@@ -49,7 +50,7 @@ class Sender:
         circuit = self.ledger.circuit(self.name)
         if lane >= circuit.associations(self.associations):
             return False
-        room = circuit.room(now, AT_ONCE)
+        room = circuit.room(now, self.at_once)
         due = self.ledger.start_deliveries(self.name, now, now + LEASE, room) if room else []
         if not due:
             return False

@@ -1,11 +1,13 @@
 """A thousand results for an archive behind a link that breaks half of all associations: what arrives, and how often.
 
 `python -m tests.delivery.faults --results 1000 --broken 0.5 --lost 0.05 --seed 1`: Orthanc is the archive, and loses a
-share of what it has answered with success. Time is simulated: back-off costs none of it.
+share of what it has answered with success. Each association carries one object, so that a share of the associations is
+a share of the attempts. Time is simulated: back-off costs none of it.
 """
 
 import argparse
 import json
+import logging
 import tempfile
 import time
 from collections import Counter
@@ -14,6 +16,8 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 from random import Random
+
+import structlog
 
 from service.commands.archive import Orthanc, orthanc, orthanc_program
 from service.core.proof import Way
@@ -29,7 +33,7 @@ from tests.delivery.proxy import Action, FaultProxy, drawn, proxied
 from tests.delivery.stage import Clock
 from tests.node import configure
 
-_LONGEST = 400_000  # bytes of an association after which it breaks, at most
+_LONGEST = 6_000  # bytes of an association after which it breaks, at most: the smallest object has more
 _MOST_TURNS = 200_000
 _DEADLINES = Deadlines(connect_seconds=2, negotiation_seconds=2, stall_seconds=2, release_seconds=1)
 
@@ -106,7 +110,7 @@ def _deliver(ledger: Ledger, spool: Spool, clock: Clock, proxy: FaultProxy, stri
     remote = Remote("ISOCENTER", "ARCHIVE", "127.0.0.1", proxy.port, answer_seconds=5)
     carrier = DicomPeer(remote, _DEADLINES)
     common = (ledger, clock, lambda: dice.uniform(-1, 1))
-    sender = Sender("pacs", carrier, spool, *common)
+    sender = Sender("pacs", carrier, spool, *common, at_once=1)
     prover = Prover("pacs", carrier, (Way.QUERY,), timedelta(minutes=10), *common)
     for _ in range(_MOST_TURNS):
         sender.tick()
@@ -125,6 +129,7 @@ def main() -> None:
     parser.add_argument("--lost", type=float, default=0.05, help="share of what the archive took that it then loses")
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     program = orthanc_program()
     if program is None:
         parser.error("Orthanc is not installed: run `make tools` as root on Debian or Ubuntu")
