@@ -14,6 +14,7 @@ from service.core.errors import Broken, Unsuitable
 from service.core.identity import is_uid
 from service.core.outbox import Reference
 
+QUESTIONS_SECONDS = 60.0  # for all answers to several questions
 MOST_STUDIES = 100  # of one patient that are looked into, from the newest
 
 

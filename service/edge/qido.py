@@ -8,6 +8,7 @@ from http import HTTPStatus
 from service.core.errors import Broken, TryAgain
 from service.core.outbox import Reference
 from service.edge.archive_index import (
+    QUESTIONS_SECONDS,
     PriorSeries,
     PriorsWanted,
     SeriesName,
@@ -17,7 +18,7 @@ from service.edge.archive_index import (
     refusals_as_unsuitable,
 )
 from service.edge.dicom_json import Item, number, read_items, text
-from service.edge.web import Line, WebServer, connected, require_service
+from service.edge.web import CURES, Line, WebServer, connected, require_service
 
 _PAGE = 100
 _MOST_PAGES = 200
@@ -45,19 +46,20 @@ class QidoIndex:
     """A DICOMweb server; it is an `ArchiveIndex`."""
 
     server: WebServer
+    in_all_seconds: float = QUESTIONS_SECONDS
 
     def __str__(self) -> str:
         return str(self.server)
 
     def require_answer(self) -> None:
         """Ask for any one study. Raises Unreached, TryAgain or Broken when that is not answered."""
-        with connected(self.server) as line:
+        with connected(self.server, self.in_all_seconds) as line:
             _ask(line, "/studies", {"limit": "1"})
 
     def count_instances(self, series: SeriesName) -> int:
         """As `ArchiveIndex`."""
         query = {"SeriesInstanceUID": series.series_instance_uid, "includefield": _RELATED_INSTANCES}
-        with connected(self.server) as line:
+        with connected(self.server, self.in_all_seconds) as line:
             answers = _ask(line, f"/studies/{series.study_instance_uid}/series", query)
         mine = [item for item in answers if text(item, _SERIES_INSTANCE_UID) == series.series_instance_uid]
         counts = [number(item, _RELATED_INSTANCES) for item in mine]
@@ -69,12 +71,12 @@ class QidoIndex:
         """As `ArchiveIndex`: the instances of each Series in pages, over one connection."""
         if not references:
             return set()
-        with refusals_as_unsuitable(), connected(self.server) as line:
+        with refusals_as_unsuitable(), connected(self.server, self.in_all_seconds) as line:
             return set().union(*(_held(line, name, wanted) for name, wanted in by_series(references).items()))
 
     def priors(self, wanted: PriorsWanted) -> list[PriorSeries]:
         """As `ArchiveIndex`: a query for the studies, and one for each of them."""
-        with connected(self.server) as line:
+        with connected(self.server, self.in_all_seconds) as line:
             studies = [_study(item) for item in _ask(line, "/studies", _priors_query(wanted))]
             found = [
                 _prior(item, uid, day)
@@ -104,7 +106,7 @@ def _ask(line: Line, path: str, query: Mapping[str, str]) -> list[Item]:
     if answer.status == HTTPStatus.NO_CONTENT:
         return []
     if answer.status in _NOT_FOR_US:
-        raise Broken(f"{answered}: it cannot be asked this")
+        raise Broken(f"{answered}: {CURES.get(HTTPStatus(answer.status), 'it cannot be asked this')}")
     require_service(line.server, path, answer.status)
     if answer.status != HTTPStatus.OK:
         raise TryAgain(answered)

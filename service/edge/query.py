@@ -21,6 +21,7 @@ from pynetdicom.sop_class import (
 from service.core.errors import Broken, TryAgain, Unreached, Unsuitable
 from service.core.outbox import Reference, Trouble
 from service.edge.archive_index import (
+    QUESTIONS_SECONDS,
     PriorSeries,
     PriorsWanted,
     SeriesName,
@@ -34,7 +35,6 @@ from service.edge.intake import SUCCESS, AssociationRecord, OnEnd, OnStore
 from service.edge.storage_scu import Remote, associated, cut_after
 
 FIND_SECONDS = 5.0  # for one answer, and for all of them
-FINDS_SECONDS = 60.0  # for all answers to several questions
 RETRIEVE_SECONDS = 120.0  # between two answers: some archives give none before the last image has left
 RETRIEVE_SECONDS_IN_ALL = 1800.0
 
@@ -81,7 +81,7 @@ class FindIndex:
 
     def priors(self, wanted: PriorsWanted) -> list[PriorSeries]:
         """As `ArchiveIndex`: a query for the studies, and one for each of them."""
-        with _finding(self.remote, FIND_SECONDS, FINDS_SECONDS) as find:
+        with _finding(self.remote, FIND_SECONDS, QUESTIONS_SECONDS) as find:
             studies = [_study(answer) for answer in find("STUDY", _priors_query(wanted))]
             found = [
                 _prior(answer, uid, day)
@@ -113,7 +113,7 @@ def held(remote: Remote, references: Sequence[Reference]) -> set[str]:
         return set()
     found: set[str] = set()
     try:
-        with refusals_as_unsuitable(), _finding(remote, remote.answer_seconds, FINDS_SECONDS) as find:
+        with refusals_as_unsuitable(), _finding(remote, remote.answer_seconds, QUESTIONS_SECONDS) as find:
             for name, wanted in by_series(references).items():
                 answers = find("IMAGE", _names(name) | {"SOPInstanceUID": ""})
                 found |= wanted & {str(answer.get("SOPInstanceUID", "")) for answer in answers}

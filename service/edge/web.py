@@ -1,9 +1,11 @@
 """HTTP towards one DICOMweb server (PS3.18), with a deadline on every wait and a limit on every answer."""
 
 import logging
+import math
 import os
 import socket
 import ssl
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,7 +28,7 @@ ANSWER_SECONDS = 12.0  # for all of an answer, from the last byte of the request
 MOST_ANSWER_BYTES = 8 * 1024 * 1024
 _MOST_TOKEN_BYTES = 16 * 1024
 _OTHERS = 0o077  # permissions that a secret may not give
-_CURES = {  # what a person has to change, by HTTP status
+CURES = {  # what a person has to change, by HTTP status
     HTTPStatus.UNAUTHORIZED: "it does not take our token, or wants one: see token_file",
     HTTPStatus.FORBIDDEN: "it knows us and does not allow this: have it allowed there",
     HTTPStatus.NOT_FOUND: "there is no such service at that address: see url",
@@ -91,6 +93,7 @@ class Line:
 
     server: WebServer
     _client: httpx.Client
+    _ends_at: float
     _connection: socket.socket | None = None
     _exchange: _Exchange = field(default_factory=_Exchange)
 
@@ -103,6 +106,8 @@ class Line:
         return self._ask(self._client.build_request("POST", self.server.url + path, content=content, headers=headers))
 
     def _ask(self, request: httpx.Request) -> Answer:
+        if time.monotonic() > self._ends_at:
+            raise Unreached(Trouble.NO_ANSWER, f"{self.server} takes too long over its answers")
         self._exchange = _Exchange()
         request.extensions = {**request.extensions, "trace": self._follow}
         try:
@@ -142,8 +147,11 @@ class Line:
 
 
 @contextmanager
-def connected(server: WebServer) -> Iterator[Line]:
-    """A line to a server, with the token and the certificates as the files hold them now. Raises Unreached."""
+def connected(server: WebServer, in_all: float = math.inf) -> Iterator[Line]:
+    """A line to a server, with the token and the certificates as the files hold them now. Raises Unreached.
+
+    After so many seconds nothing more is asked.
+    """
     headers = {
         "Accept": "application/dicom+json",
         "Accept-Encoding": "identity",  # an answer may not be larger than it looks
@@ -159,14 +167,14 @@ def connected(server: WebServer) -> Iterator[Line]:
     )
     timeout = httpx.Timeout(DEADLINES.connect_seconds, read=server.answer_seconds, write=DEADLINES.stall_seconds)
     with httpx.Client(transport=transport, headers=headers, timeout=timeout, trust_env=False) as client:
-        yield Line(server, client)
+        yield Line(server, client, time.monotonic() + in_all)
 
 
 def require_service(server: WebServer, path: str, status: int) -> None:
     """Raises Unreached where a status says that the request never came to the service that it was meant for."""
     answered = f"{server}{path} answered {status}"
-    if status in _CURES:
-        raise Unreached(Trouble.CONFIGURATION, f"{answered}: {_CURES[HTTPStatus(status)]}")
+    if status in CURES:
+        raise Unreached(Trouble.CONFIGURATION, f"{answered}: {CURES[HTTPStatus(status)]}")
     if 300 <= status < 400:
         raise Unreached(Trouble.CONFIGURATION, f"{answered}: {_REDIRECT}")
     if status in _BUSY:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
@@ -29,7 +30,7 @@ from service.edge.web import WebServer
 from service.roles.reaching import archives_for
 from service.settings import load
 from tests import factories
-from tests.delivery.scripted import scripted, status
+from tests.delivery.scripted import Handler, listing, scripted, status
 from tests.node import SENDER, configure
 
 MANY = 130  # more than one page of QIDO-RS
@@ -232,6 +233,16 @@ def test_an_archive_that_is_not_there_is_asked_again() -> None:
         FindIndex(remote(free_port())).held([WANTED])
     with pytest.raises(TryAgain, match="not reachable"):
         QidoIndex(WebServer(f"http://127.0.0.1:{free_port()}")).count_instances(SeriesName("1.2", "1.2.3"))
+
+
+def test_an_archive_with_ever_more_pages_is_left_in_time() -> None:
+    def page(handler: Handler) -> None:
+        time.sleep(0.1)
+        listing(f"1.2.{len(handler.scripted.asked)}")(handler)
+
+    with scripted(page) as server, pytest.raises(TryAgain, match="takes too long"):
+        QidoIndex(WebServer(server.url), in_all_seconds=1.0).held([WANTED])
+    assert len(server.asked) < 20
 
 
 def test_an_archive_that_does_not_say_how_many_is_broken() -> None:

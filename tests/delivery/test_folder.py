@@ -12,6 +12,8 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+import SimpleITK
+from numpy.typing import NDArray
 from pydicom import dcmread
 
 from models.findings import Findings
@@ -32,6 +34,7 @@ from tests.arriving import receive
 from tests.durability.disks import DiskRefusedError, Ext4, Tmpfs, ext4, tmpfs
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 PATIENT = "PHANTOM-ABDOMEN", "Phantom^Abdomen"
 
 
@@ -290,7 +293,9 @@ def test_label_maps_and_findings_come_with_the_first_object_of_a_job(
     assert {path.name for path in (share / "job").iterdir()} == {"labels.nii.gz", "labels-2.nii.gz", "findings.json"}
     for name, layer in zip(("labels.nii.gz", "labels-2.nii.gz"), findings.layers, strict=True):
         image = nibabel.load(share / "job" / name)
-        _assert_same(image, layer)
+        _assert_same(np.asarray(image.dataobj), RAS_TO_LPS @ image.affine, layer)
+        by_itk = SimpleITK.ReadImage(str(share / "job" / name))
+        _assert_same(SimpleITK.GetArrayFromImage(by_itk).transpose(), _affine(by_itk), layer)
     assert statuses(carrier, objects) == [0] * len(objects)
     references = [read_reference(path) for path in objects]
     assert carrier.held(references) == {path.stem for path in objects}
@@ -298,13 +303,18 @@ def test_label_maps_and_findings_come_with_the_first_object_of_a_job(
     assert carrier.held(references) == set()
 
 
-def _assert_same(image: nibabel.Nifti1Image, layer: LabelMap) -> None:
-    """Each voxel has the label of the same place: RAS in the file, LPS here."""
-    array = np.asarray(image.dataobj)
+def _affine(image: SimpleITK.Image) -> NDArray[np.float64]:
+    affine = np.eye(4)
+    affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
+    affine[:3, 3] = image.GetOrigin()
+    return affine
+
+
+def _assert_same(array: NDArray[np.generic], to_lps: NDArray[np.float64], layer: LabelMap) -> None:
+    """Each voxel has the label of the same place."""
     indices = np.argwhere(array)
     assert len(indices) == np.count_nonzero(layer.labels)
-    world_ras = indices @ image.affine[:3, :3].T + image.affine[:3, 3]
-    found = np.rint(layer.grid.to_index(world_ras * (-1, -1, 1))).astype(int)
+    found = np.rint(layer.grid.to_index(indices @ to_lps[:3, :3].T + to_lps[:3, 3])).astype(int)
     assert np.array_equal(layer.labels[tuple(found.T)], array[tuple(indices.T)])
 
 
