@@ -178,7 +178,8 @@ def _negotiated(wire: Wire, remote: Remote, kinds: Sequence[Kind], until: float)
     except ConnectionEnded as ended:
         if isinstance(ended.__cause__, ssl.SSLError):  # under TLS 1.3 a refusal is the first answer
             raise unreached(remote, ended.__cause__) from ended
-        raise Unreached(Trouble.NETWORK, f"{remote} gave no association: {ended}") from ended
+        hint = ": it may not accept our certificate" if remote.tls and ended.how == "closed" else ""
+        raise Unreached(Trouble.NETWORK, f"{remote} gave no association: {ended}{hint}") from ended
 
 
 def _header(size: int, context_id: int, control: int) -> bytes:

@@ -97,6 +97,8 @@ class Wire:
         except (BlockingIOError, TimeoutError):
             return 0
         except OSError as error:
+            if self._is_tls:  # what refuses us is read, and it came before the connection was reset
+                self._pull()
             raise _ended(error) from error
 
     def _pull(self) -> bool:

@@ -21,7 +21,7 @@ from service.edge.dicomweb import DicomWebPeer
 from service.edge.part10 import read_reference
 from service.edge.web import WebServer
 from tests import factories
-from tests.delivery.certificates import Authority, Identity
+from tests.certificates import Authority, Identity
 from tests.delivery.scripted import (
     Answer,
     Scripted,
@@ -322,8 +322,8 @@ def test_objects_go_over_tls_with_a_token(objects: list[Path], authority: Author
 @pytest.mark.parametrize(
     ("address", "days", "known"),
     [
-        pytest.param("127.0.0.1", 2, False, id="of an unknown authority"),
-        pytest.param("127.0.0.2", 2, True, id="of another server"),
+        pytest.param("127.0.0.1", 90, False, id="of an unknown authority"),
+        pytest.param("127.0.0.2", 90, True, id="of another server"),
         pytest.param("127.0.0.1", -1, True, id="expired"),
     ],
 )
@@ -331,7 +331,7 @@ def test_a_server_that_does_not_prove_itself_gets_neither_object_nor_token(
     objects: list[Path], authority: Authority, tmp_path: Path, address: str, days: int, known: bool
 ) -> None:
     trusted = authority if known else Authority(tmp_path, "stranger")
-    context = context_of(authority.certified("impostor", address, days))
+    context = context_of(authority.certified("impostor", hosts=(address,), days=(-9, days)))
     with (
         scripted(told(200), context=context) as server,
         pytest.raises(Unreached, match=r"its certificate is not trusted .*: see authorities") as raised,
