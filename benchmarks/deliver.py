@@ -7,6 +7,7 @@ takes some 10 ms, and their reading of the files is in their time as it is in ou
 
 import argparse
 import shutil
+import signal
 import statistics
 import sys
 import tempfile
@@ -129,6 +130,7 @@ def main() -> int:
     parser.add_argument("--called", help=argparse.SUPPRESS)
     parser.add_argument("--objects", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what runs is ended
     try:
         if options.sender:
             send_here(options.sender, Peer(options.port, options.called), options.objects)

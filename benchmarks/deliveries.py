@@ -40,7 +40,7 @@ def _report(dice: random.Random) -> Dataset:
     dataset = Dataset()
     dataset.SOPClassUID, dataset.ValueType = _COMPREHENSIVE_3D_SR, "CONTAINER"
     dataset.ConceptNameCodeSequence = [_code("126000", "DCM", "Imaging Measurement Report")]
-    dataset.ContentSequence = [_measurement(number, dice) for number in range(dice.randrange(35, 50))]
+    dataset.ContentSequence = [_measurement(number, dice) for number in range(dice.randrange(80, 130))]
     return dataset
 
 

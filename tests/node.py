@@ -30,6 +30,7 @@ def configure(
     rules: Sequence[dict[str, Any]],
     profile: str = "usual",
     destination: Mapping[str, Any] | None = None,
+    more: Sequence[Mapping[str, Any]] = (),
     **node: dict[str, Any],
 ) -> Settings:
     """A configuration that closes Series quickly; `node` and `destination` add to the sections of the files."""
@@ -48,7 +49,7 @@ def configure(
     pacs = {"name": "pacs", "ae_title": AE_TITLE, "host": "127.0.0.1", "port": archive_port, "profile": profile}
     for name, content in {
         "node.yaml": sections,
-        "destinations.yaml": {"destinations": [pacs | dict(destination or {})]},
+        "destinations.yaml": {"destinations": [pacs | dict(destination or {}), *map(dict, more)]},
         "rules.yaml": {"rules": list(rules)},
     }.items():
         (folder / name).write_text(yaml.safe_dump(content), encoding="utf-8")
@@ -71,8 +72,7 @@ class Node:
     @property
     def remote(self) -> Remote:
         """The node as its sender calls it."""
-        receiving = self.settings.node.receiving
-        return Remote(SENDER, receiving.ae_title, "127.0.0.1", receiving.port)
+        return node_of(self.settings)
 
     def jobs(self) -> list[dict[str, Any]]:
         """What `isocenter jobs` shows."""
@@ -125,7 +125,7 @@ def running(settings: Settings) -> Iterator[Node]:
         )
     node = Node(settings, process, log)
     try:
-        until(lambda: answers(node), "the node answers C-ECHO", seconds=60)
+        until(lambda: answers(node.remote), "the node answers C-ECHO", seconds=60)
         yield node
     finally:
         process.terminate()
@@ -136,10 +136,16 @@ def running(settings: Settings) -> Iterator[Node]:
             raise
 
 
-def answers(node: Node) -> bool:
-    """True when the node answers C-ECHO."""
+def node_of(settings: Settings) -> Remote:
+    """A node as its sender calls it."""
+    receiving = settings.node.receiving
+    return Remote(SENDER, receiving.ae_title, "127.0.0.1", receiving.port)
+
+
+def answers(remote: Remote) -> bool:
+    """True when a node answers C-ECHO."""
     try:
-        echo(node.remote)
+        echo(remote)
     except TryAgain:
         return False
     return True

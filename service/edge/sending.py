@@ -151,7 +151,7 @@ class Association:
 
 
 @contextmanager
-def association(remote: Remote, kinds: Sequence[Kind], deadlines: Deadlines) -> Iterator[Association]:
+def established(remote: Remote, kinds: Sequence[Kind], deadlines: Deadlines) -> Iterator[Association]:
     """An association, released at the end and aborted when its body raises. Raises Unreached when none can be made."""
     connection = dial(remote, deadlines)
     until = time.monotonic() + deadlines.negotiation_seconds

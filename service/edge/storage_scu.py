@@ -15,7 +15,7 @@ from service.core.outbox import UNREADABLE, Trouble
 from service.edge.dialing import ANSWER_SECONDS, DEADLINES, Deadlines, Remote, hold
 from service.edge.negotiation import MOST_CONTEXTS, PERMANENT, Kind
 from service.edge.outgoing import Outgoing, Unreadable, look
-from service.edge.sending import VERIFICATION, Association, Parcel, association
+from service.edge.sending import VERIFICATION, Association, Parcel, established
 from service.edge.upper_layer import ConnectionEnded
 from service.edge.watchdog import Watchdog
 
@@ -33,7 +33,7 @@ Answers = Iterator[tuple[Path, int | None]]
 def echo(remote: Remote, deadlines: Deadlines = DEADLINES) -> None:
     """C-ECHO. Raises TryAgain when the peer is not there or rejects us, Broken when it answers anything but success."""
     try:
-        with association(remote, [VERIFICATION], deadlines) as made:
+        with established(remote, [VERIFICATION], deadlines) as made:
             status = made.echo()
     except ConnectionEnded as ended:
         raise Unreached(Trouble.NO_ANSWER, f"{remote} did not answer C-ECHO: {ended}") from ended
@@ -56,7 +56,7 @@ def store(remote: Remote, paths: Sequence[Path], deadlines: Deadlines = DEADLINE
     while waiting:
         kinds, batch = _together(waiting)
         try:
-            with association(remote, kinds, deadlines) as made:
+            with established(remote, kinds, deadlines) as made:
                 yield from _one_by_one(made, batch)
         except Unreadable:  # it changed while it was sent
             yield batch.popleft().path, UNREADABLE
@@ -70,11 +70,14 @@ def store(remote: Remote, paths: Sequence[Path], deadlines: Deadlines = DEADLINE
 
 def _together(waiting: deque[Outgoing]) -> tuple[list[Kind], deque[Outgoing]]:
     """As many from the front of what waits as one association has presentation contexts for."""
-    kinds, batch = dict.fromkeys([VERIFICATION]), deque[Outgoing]()
-    while waiting and len(kinds | dict.fromkeys(waiting[0].kinds)) <= MOST_CONTEXTS:
-        kinds |= dict.fromkeys(waiting[0].kinds)
+    kinds, batch = [VERIFICATION], deque[Outgoing]()
+    while waiting:
+        new = [kind for kind in waiting[0].kinds if kind not in kinds]
+        if len(kinds) + len(new) > MOST_CONTEXTS:
+            break
+        kinds += new
         batch.append(waiting.popleft())
-    return list(kinds), batch
+    return kinds, batch
 
 
 def _one_by_one(made: Association, batch: deque[Outgoing]) -> Answers:

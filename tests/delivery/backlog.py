@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
@@ -19,9 +20,9 @@ from service.derived.encoding import encode, reference_of
 from service.edge.failpoints import VARIABLE
 from service.edge.ledger import Ledger, SeriesRow, StackRow, opened
 from service.edge.spool import Spool
-from service.edge.tables import deliveries
 from service.settings import Settings
 from tests import factories
+from tests.node import answers, node_of, until
 
 PER_JOB = 20
 _KIBIBYTES = (4, 4, 4, 64, 300)  # most results are small
@@ -98,9 +99,11 @@ def start_role(role: str, settings: Settings, failpoint: str = "") -> subprocess
 
 @contextmanager
 def role(name: str, settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
-    """A role that runs until the context ends."""
+    """A role that runs until the context ends; a receiver answers by then."""
     process = start_role(name, settings)
     try:
+        if name == "receiver":
+            until(lambda: answers(node_of(settings)), "the receiver answers C-ECHO", seconds=60)
         yield process
     finally:
         process.send_signal(signal.SIGTERM)
@@ -112,7 +115,7 @@ def role(name: str, settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
             raise
 
 
-def states(settings: Settings) -> dict[str, int]:
-    """How many deliveries are in each state."""
+def states(settings: Settings, destination: str = "pacs") -> Counter[str]:
+    """How many deliveries to a destination are in each state."""
     with opened(settings.ledger_url) as ledger:
-        return ledger.counts(deliveries)
+        return Counter(row["state"] for row in ledger.deliveries_where(destination=destination))

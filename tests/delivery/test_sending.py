@@ -18,7 +18,7 @@ from service.edge.file_meta import Offer, data_set_offset
 from service.edge.intake import InMemory
 from service.edge.listening import listening
 from service.edge.outgoing import Unreadable, look
-from service.edge.sending import association
+from service.edge.sending import established
 from service.edge.storage_scp import Door, StorageScp
 from service.edge.storage_scu import store
 from tests.delivery.objects import SECONDARY_CAPTURE, write_object
@@ -248,7 +248,7 @@ def test_an_association_asks_under_a_new_message_id_each_time(tmp_path: Path) ->
             asked.append(request.message_id)
             visit.answer(request)
 
-    with peer(notes) as port, association(remote(port), look(path).kinds, DEADLINES) as made:
+    with peer(notes) as port, established(remote(port), look(path).kinds, DEADLINES) as made:
         for _ in range(3):
             parcel = made.packed(look(path))
             assert parcel

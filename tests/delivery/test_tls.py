@@ -5,11 +5,13 @@ import time
 from pathlib import Path
 
 import pytest
+from pynetdicom import build_context
+from pynetdicom.sop_class import Verification
 
 from service.core.errors import Unreached
 from service.core.outbox import Trouble
 from service.edge.dialing import Deadlines, Remote
-from service.edge.storage_scu import echo, store
+from service.edge.storage_scu import associated, echo, store
 from service.edge.tls import Credentials, TlsFiles, client_context, server_context
 from tests.certificates import Authority
 from tests.delivery.objects import write_object
@@ -65,6 +67,14 @@ def test_objects_go_through_mutual_tls(tmp_path: Path, site: Authority, version:
     paths = [write_object(tmp_path / f"{size}.dcm", size) for size in (100, 3_000_000)]
     with peer(secured(server(site), takes=2)) as port:
         assert list(store(remote(port, site, version), paths)) == [(path, 0x0000) for path in paths]
+
+
+def test_other_services_go_through_tls_too(site: Authority) -> None:
+    with (
+        peer(secured(server(site))) as port,
+        associated(remote(port, site), [build_context(Verification)]) as association,
+    ):
+        assert association.send_c_echo().Status == 0x0000
 
 
 def test_a_peer_that_stops_taking_what_comes_through_tls_is_given_up(tmp_path: Path, site: Authority) -> None:
