@@ -29,15 +29,17 @@ class Difference:
         return not self.missing and not self.unanswered
 
 
-def reconcile(name: str, carrier: Carrier, ledger: Ledger, since: datetime) -> Difference:
-    """Ask a destination for everything that it took since then."""
+def reconcile(name: str, carrier: Carrier, ledger: Ledger, since: datetime, now: datetime) -> Difference:
+    """Ask a destination for everything that it took since then; what was unconfirmed and is there is confirmed."""
     arrived = ledger.arrived(name, since)
     missing: list[Delivery] = []
     try:
         for first in range(0, len(arrived), _AT_ONCE):
             some = arrived[first : first + _AT_ONCE]
             held = carrier.held([each.reference for each in some])
-            missing += [each for each in some if each.reference.sop_instance_uid not in held]
+            there = [each for each in some if each.reference.sop_instance_uid in held]
+            ledger.confirm(there, f"found in {carrier}", now)
+            missing += [each for each in some if each not in there]
     except IsocenterError as error:
         return Difference(name, len(arrived), (), str(error))
     return Difference(name, len(arrived), missing)

@@ -47,6 +47,7 @@ def configure(
     for name, values in node.items():
         sections[name] = sections.get(name, {}) | values
     pacs = {"name": "pacs", "ae_title": AE_TITLE, "host": "127.0.0.1", "port": archive_port, "profile": profile}
+    pacs["proof"] = ["query"]  # an Orthanc takes requests for storage commitment also of a node that it cannot reach
     for name, content in {
         "node.yaml": sections,
         "destinations.yaml": {"destinations": [pacs | dict(destination or {}), *map(dict, more)]},

@@ -52,10 +52,10 @@ def free_port() -> int:
 
 
 @contextmanager
-def standing_in(folder: Path, *, port: int = 0) -> Iterator[Archive]:
-    """A running archive that keeps its files below `folder`."""
+def standing_in(folder: Path, *, port: int = 0, node_port: int = 0) -> Iterator[Archive]:
+    """A running archive that keeps its files below `folder`, and knows the node at `node_port`."""
     program = orthanc_program()
-    running = orthanc(program, folder, port=port) if program else _embedded(folder, port=port)
+    running = orthanc(program, folder, port=port, node_port=node_port) if program else _embedded(folder, port=port)
     with running as archive:
         yield archive
 
@@ -143,6 +143,7 @@ def orthanc(
         "AuthenticationEnabled": False,
         "DicomAlwaysAllowEcho": True,
         "DicomAlwaysAllowStore": True,
+        "DicomAlwaysAllowFind": True,
         "StableAge": 2,
         "Plugins": [str(plugin) for plugin in plugins],
         "DicomModalities": {"node": _node(node_port)} if node_port else {},

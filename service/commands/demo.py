@@ -73,8 +73,9 @@ def run(output: Path, images: Path | None) -> bool:
     """Send a study through a node of its own; True when a job's results reached the archive."""
     work = output / "node"
     study = _own_study(images) if images else _synthetic_study(work / "sent")
-    with standing_in(work / "archive") as archive:
-        settings = _configure(work / "config", archive)
+    port = free_port()
+    with standing_in(work / "archive", node_port=port) as archive:
+        settings = _configure(work / "config", archive, port)
         with _node(settings, work / "node.log"):
             console.print(f"node up on port {settings.node.receiving.port}, results go to {archive.name}")
             _send(settings, study)
@@ -100,10 +101,10 @@ def _synthetic_study(folder: Path) -> Study:
     return Study(tuple(files), truth)
 
 
-def _configure(folder: Path, archive: Archive) -> Settings:
+def _configure(folder: Path, archive: Archive, port: int) -> Settings:
     """A configuration for this demo alone: any image goes to every model whose intake takes it."""
     folder.mkdir(parents=True)
-    peers = [{"ae_title": _CALLING, "host": "127.0.0.1"}]
+    peers = [{"ae_title": title, "host": "127.0.0.1"} for title in (_CALLING, AE_TITLE)]
     rules = [
         {
             "name": name,
@@ -114,7 +115,7 @@ def _configure(folder: Path, archive: Archive) -> Settings:
         for name, package in find().items()
     ]
     written: Mapping[str, object] = {
-        "node.yaml": {"receiving": {"port": free_port(), "peers": peers, "refuse_below_free": 0.01}},
+        "node.yaml": {"receiving": {"port": port, "peers": peers, "refuse_below_free": 0.01}},
         "destinations.yaml": {
             "destinations": [{"name": "archive", "ae_title": AE_TITLE, "host": "127.0.0.1", "port": archive.port}]
         },

@@ -16,7 +16,7 @@ def differences(settings: Settings, now: datetime, days: float, destination: str
     with opened(settings.ledger_url) as ledger:
         for each in settings.destinations:
             if destination in {"", each.name}:
-                yield reconcile(each.name, carrier_for(settings, each), ledger, now - timedelta(days=days))
+                yield reconcile(each.name, carrier_for(settings, each), ledger, now - timedelta(days=days), now)
 
 
 def row(difference: Difference) -> dict[str, object]:

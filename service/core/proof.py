@@ -22,7 +22,7 @@ class Way(StrEnum):
 
 FIRST_LOOK = timedelta(seconds=1)  # after an object was sent
 SECOND_LOOK = timedelta(seconds=30)  # after it was not there: an archive may still be filing it
-MOST_UNANSWERED = 8  # in a row, about three hours: then the next way is tried
+MOST_UNANSWERED = 5  # in a row, about a quarter of an hour: then the next way is tried
 
 
 @dataclass(frozen=True, slots=True)

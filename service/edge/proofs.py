@@ -45,6 +45,16 @@ class Proofs(Questions):
             for job_id in {delivery.job_id for delivery, _ in looks}:
                 end_job(connection, job_id, now)
 
+    def confirm(self, held: Sequence[Delivery], how: str, now: datetime) -> None:
+        """Record that what was unconfirmed is there after all."""
+        values = {"state": DeliveryState.COMMITTED, "seen": how}
+        with self._engine.begin() as connection:
+            for delivery in held:
+                mine = (deliveries.c.delivery_id == delivery.delivery_id,)
+                unconfirmed = deliveries.c.state == DeliveryState.UNCONFIRMED
+                if connection.execute(deliveries.update().where(*mine, unconfirmed).values(values)).rowcount:
+                    note(connection, now, subject_of(delivery), DeliveryState.COMMITTED, how)
+
     def _deliveries(self, *conditions: sql.ColumnElement[bool], limit: int | None = None) -> list[Delivery]:
         wanted = sql.select(deliveries).where(*conditions).order_by(deliveries.c.delivery_id).limit(limit)
         with self._engine.begin() as connection:

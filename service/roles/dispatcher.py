@@ -110,13 +110,14 @@ def _nightly(scheduler: BackgroundScheduler, settings: Settings, sender: Sender)
     """Say in the log what a destination was sent and does not have."""
 
     def tick() -> None:
-        since = now() - timedelta(days=settings.node.keeping.reconcile_days)
-        tell(reconcile(sender.name, sender.carrier, sender.ledger, since))
+        at = now()
+        since = at - timedelta(days=settings.node.keeping.reconcile_days)
+        tell(reconcile(sender.name, sender.carrier, sender.ledger, since, at))
 
-    at = settings.node.keeping.reconcile_at
-    if at is not None:
+    hour = settings.node.keeping.reconcile_at
+    if hour is not None:
         name = f"reconcile {sender.name}"
-        scheduler.add_job(_logged(name, tick), CronTrigger(hour=at.hour, minute=at.minute), id=name)  # local time
+        scheduler.add_job(_logged(name, tick), CronTrigger(hour=hour.hour, minute=hour.minute), id=name)  # local time
 
 
 _JOB_DEFAULTS = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}

@@ -115,7 +115,7 @@ def test_a_killed_role_loses_nothing_and_repeats_nothing(
     name: str, node: Node, pacs: Orthanc, series: list[Path]
 ) -> None:
     moment = MOMENTS[name]
-    until(lambda: answers(node) and all(node.pids(role) for role in ROLES), "all roles run")
+    until(lambda: answers(node.remote) and all(node.pids(role) for role in ROLES), "all roles run")
     with opened(node.settings.ledger_url) as ledger:
         known = len(ledger.rows(events))
     pids = set(node.pids(moment.role))

@@ -68,7 +68,7 @@ def test_a_peer_that_may_not_come_in_is_told_why(
     assert seen.returncode != 0
     assert told in seen.stderr
     until(lambda: was_logged(node, logged), "it is logged", seconds=5)
-    assert answers(node)
+    assert answers(node.remote)
 
 
 @pytest.mark.parametrize("keyword", ["SeriesInstanceUID", "SOPInstanceUID", "StudyInstanceUID"])
@@ -146,7 +146,7 @@ def test_a_broken_rules_file_stops_the_start_with_file_line_and_cure_and_nothing
     assert "rules.yaml:" in seen.stderr
     assert "did you mean 'modality'?" in seen.stderr
     assert not settings.spool.exists()
-    assert answers(node)
+    assert answers(node.remote)
 
 
 @pytest.mark.exhaustive  # it waits for two intervals

@@ -78,12 +78,12 @@ def test_what_orthanc_loses_before_it_commits_is_sent_again(pacs: Orthanc, tmp_p
     assert sorted(str(each.SOPInstanceUID) for each in pacs.datasets()) == sorted(uids)
 
 
-def test_a_silent_destination_holds_up_no_other(pacs: Orthanc, tmp_path: Path, node_port: int) -> None:
+def test_a_silent_destination_holds_up_no_other(pacs: Orthanc, tmp_path: Path) -> None:
     dead = {"name": "dead", "ae_title": "DEAD", "host": "192.0.2.1", "port": 104}  # RFC 5737: nobody is there
-    settings = configure(tmp_path / "config", pacs.port, [], more=[dead], receiving={"port": node_port})
+    settings = configure(tmp_path / "config", pacs.port, [], destination={"proof": ["query"]}, more=[dead])
     fill(settings, 20, ("dead", "pacs"))
     with role("dispatcher", settings):
-        until(lambda: states(settings, "pacs").keys() <= {"COMMITTED", "UNCONFIRMED"}, "the live one has all", 60)
+        until(lambda: states(settings, "pacs") == {"COMMITTED": 20}, "the live one has all", 60)
         assert states(settings, "dead").keys() <= {"WAITING", "SENDING"}
 
 

@@ -186,10 +186,10 @@ def test_a_report_that_never_comes_is_waited_for_and_then_a_query_is_made(course
     assert len(course.archive.transactions) == 1
 
 
-def test_an_archive_that_is_silent_when_asked_is_asked_for_hours_and_keeps_receiving(course: Course) -> None:
+def test_an_archive_that_is_silent_when_asked_is_asked_again_and_keeps_receiving(course: Course) -> None:
     course.archive.silent = True
     course.send()
-    course.ask(*[timedelta(minutes=10)] * 12)
+    course.ask(*[timedelta(minutes=10)] * 4)
     assert course.states() == ["SENT"] * 2
     assert course.ledger.circuit("pacs").failures == 0
     course.archive.silent = False
@@ -211,16 +211,16 @@ def test_reconciling_names_what_was_sent_and_is_not_there(course: Course, clock:
     course.ask(FIRST_LOOK)
     gone, _ = course.archive.kept.popitem()
     since: datetime = clock.moment - timedelta(days=1)
-    difference = reconcile("pacs", course.archive, course.ledger, since)
+    difference = reconcile("pacs", course.archive, course.ledger, since, clock.moment)
     assert difference.sent == 2
     assert [each.reference.sop_instance_uid for each in difference.missing] == [gone]
-    assert reconcile("pacs", course.archive, course.ledger, clock.moment + timedelta(days=1)).sent == 0
+    assert reconcile("pacs", course.archive, course.ledger, clock.moment + timedelta(days=1), clock.moment).sent == 0
 
 
 def test_a_destination_that_cannot_be_asked_is_not_reconciled_and_says_why(course: Course, clock: Clock) -> None:
     course.archive.offers = (Way.COMMITMENT,)
     course.send()
-    difference = reconcile("pacs", course.archive, course.ledger, clock.moment - timedelta(days=1))
+    difference = reconcile("pacs", course.archive, course.ledger, clock.moment - timedelta(days=1), clock.moment)
     assert difference.unanswered == "ARCHIVE does not offer query"
     assert not difference.is_none
 
@@ -260,3 +260,12 @@ def test_a_report_that_the_receiver_kept_is_believed_of_who_was_asked_alone(
     take_reports(course.spool, {"PACS": [course.prover]})
     assert course.states() == states
     assert reports(course.spool) == []
+
+
+def test_reconciling_confirms_what_was_unconfirmed_and_is_there(course: Course, clock: Clock) -> None:
+    course.ways = ()
+    course.send()
+    assert course.states() == ["UNCONFIRMED"] * 2
+    reconcile("pacs", course.archive, course.ledger, clock.moment - timedelta(days=1), clock.moment)
+    assert course.states() == ["COMMITTED"] * 2
+    assert course.seen() == "found in ARCHIVE"
