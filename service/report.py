@@ -11,17 +11,18 @@ from models.nifti import encode_labels
 from service.core.errors import Unproven
 from service.core.identity import digest
 from service.core.jobs import Job
+from service.core.outbox import Reference
 from service.core.profiles import USUAL, Profile
 from service.core.refusals import Notice, SayWhyNot
 from service.derived import not_analysed
 from service.derived.catalogue import proven, shows_image
-from service.derived.encoding import decode, encode, reference_of
+from service.derived.encoding import decode, encode
 from service.derived.findings_json import encode_findings
 from service.derived.material import Material
 from service.derived.notice_proof import prove_notice_picture, prove_notice_report
 from service.derived.origin import Origin
 from service.edge.file_meta import kept_digest
-from service.edge.part10 import read_frame_headers, read_header
+from service.edge.part10 import read_frame_headers, read_header, read_reference
 from service.edge.pixels import read_image
 from service.edge.records import keep_plan, path_of, read_findings, read_part, read_stack, stack_frames
 from service.edge.side_files import keep_side_files, layer_names
@@ -46,11 +47,14 @@ def report(desk: Desk, job: Job) -> None:
     spool = Spool(desk.spool)
     plan = _notice(desk, job, job.notice) if job.notice else results(desk, job, read_findings(spool, job.job_id))
     spool.discard(spool.outbox(job.job_id))
+    references: dict[str, Reference] = {}
     for sop_instance_uid, encoded in {uid: each for objects in plan.values() for uid, each in objects.items()}.items():
-        spool.place(spool.outbox(job.job_id) / f"{sop_instance_uid}.dcm", encoded)
+        path = spool.outbox(job.job_id) / f"{sop_instance_uid}.dcm"
+        spool.place(path, encoded)
+        references[sop_instance_uid] = read_reference(path)
     if desk.with_side_files & set(job.destinations) and not job.notice:
         _leave_side_files(spool, job)
-    keep_plan(spool, job.job_id, {name: list(map(reference_of, objects.values())) for name, objects in plan.items()})
+    keep_plan(spool, job.job_id, {name: [references[uid] for uid in objects] for name, objects in plan.items()})
 
 
 def _leave_side_files(spool: Spool, job: Job) -> None:

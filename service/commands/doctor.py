@@ -193,7 +193,12 @@ def _destination(settings: Settings, destination: Destination) -> str:
         return f"{folder} can be written"
     remote = remote_for(settings, destination)
     echo(remote)
-    return f"{remote} answers C-ECHO"
+    may_report = destination.ae_title in {peer.ae_title for peer in settings.node.receiving.peers}
+    if may_report or "commitment" not in destination.proof:
+        return f"{remote} answers C-ECHO"
+    return (
+        f"{remote} answers C-ECHO; name it among receiving.peers, or its reports on storage commitment are turned away"
+    )
 
 
 def main() -> None:

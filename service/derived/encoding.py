@@ -10,17 +10,14 @@ from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import FileMetaDataset
 from pydicom.filebase import DicomBytesIO
-from pydicom.filereader import read_partial
 from pydicom.filewriter import correct_ambiguous_vr, write_dataset
 from pydicom.tag import Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, RLELossless
 
 from service.core.identity import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
-from service.core.outbox import Reference
 from service.core.profiles import Profile
 
 _ITEM = b"\xfe\xff\x00\xe0"  # PS3.5 7.5.1
-_SERIES_INSTANCE_UID = 0x0020000E
 _SYNTAX_OF = {
     "none": ExplicitVRLittleEndian,
     "rle": RLELossless,
@@ -71,13 +68,6 @@ def _pixels_as_file(dataset: Dataset) -> Iterator[None]:
 def decode(encoded: bytes) -> Dataset:
     """The dataset that a Part 10 file holds."""
     return dcmread(BytesIO(encoded))
-
-
-def reference_of(encoded: bytes) -> Reference:
-    """How others ask for the object that a Part 10 file holds; no more of it is read than that."""
-    head = read_partial(BytesIO(encoded), stop_when=lambda tag, *_: tag > _SERIES_INSTANCE_UID)
-    uids = (head.SOPClassUID, head.SOPInstanceUID, head.StudyInstanceUID, head.SeriesInstanceUID)
-    return Reference(*map(str, uids))
 
 
 def elements(dataset: Dataset, *, implicit: bool = False) -> bytes:

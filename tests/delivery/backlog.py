@@ -16,9 +16,10 @@ from pydicom import Dataset
 
 from service.core.identity import derived_uid
 from service.core.jobs import Event, Job, State
-from service.derived.encoding import encode, reference_of
+from service.derived.encoding import encode
 from service.edge.failpoints import VARIABLE
 from service.edge.ledger import Ledger, SeriesRow, StackRow, opened
+from service.edge.part10 import read_reference
 from service.edge.spool import Spool
 from service.settings import Settings
 from tests import factories
@@ -54,10 +55,10 @@ def _job(job_id: str, destinations: Sequence[str], at: datetime) -> Job:
 
 def _report(spool: Spool, ledger: Ledger, job: Job, objects: Sequence[Dataset]) -> list[str]:
     job_id, series, at = job.job_id, job.series_instance_uid, job.created_at
-    encoded = [encode(each) for each in objects]
-    references = [reference_of(each) for each in encoded]
-    for reference, content in zip(references, encoded, strict=True):
-        spool.place(spool.outbox(job_id) / f"{reference.sop_instance_uid}.dcm", content, durably=False)
+    paths = [spool.outbox(job_id) / f"{each.SOPInstanceUID}.dcm" for each in objects]
+    for path, each in zip(paths, objects, strict=True):
+        spool.place(path, encode(each), durably=False)
+    references = [read_reference(path) for path in paths]
     ledger.close_series(
         SeriesRow(series, "1.2", "CT", "", 1, "set", at, "evidence"), [StackRow(job_id, series, 1, "", "axial", "")], at
     )

@@ -8,13 +8,14 @@ from pathlib import Path
 from service.core.jobs import Event, Job, State
 from service.core.outbox import DeliveryState
 from service.deliver import Sender
-from service.derived.encoding import encode, reference_of
+from service.derived.encoding import encode
 from service.edge.carriers import DicomPeer
 from service.edge.dialing import DEADLINES, Deadlines, Remote
 from service.edge.file_meta import Offer
 from service.edge.intake import InMemory
 from service.edge.ledger import Ledger, SeriesRow, StackRow, opened
 from service.edge.listening import listening
+from service.edge.part10 import read_reference
 from service.edge.spool import Spool
 from service.edge.storage_scp import Door, StorageScp
 from service.edge.tables import deliveries
@@ -46,8 +47,9 @@ def reported(path: Path, spool: Spool) -> Iterator[Ledger]:
     """A reported job with two objects for two destinations."""
     images = factories.ct_series(factories.grid(shape=(2, 8, 8)))
     job = Job("job", "s", "1.2.3", "1.2", "m", "1.0.0", "r", ("pacs", "other"), State.QUEUED, 0, NOW)
-    for image in images:
-        spool.place(spool.outbox("job") / f"{image.SOPInstanceUID}.dcm", encode(image))
+    objects = [spool.outbox("job") / f"{image.SOPInstanceUID}.dcm" for image in images]
+    for each, image in zip(objects, images, strict=True):
+        spool.place(each, encode(image))
     with opened(f"sqlite:///{path}") as ledger:
         row = SeriesRow("1.2.3", "1.2", "CT", "", 2, "set", NOW, "evidence")
         ledger.close_series(row, [StackRow("s", "1.2.3", 2, "", "axial", "")], NOW)
@@ -57,8 +59,8 @@ def reported(path: Path, spool: Spool) -> Iterator[Ledger]:
         ledger.settle(started, "w", Event.DONE, NOW)
         reporting = ledger.claim(State.INFERRED, "w", NOW, NOW)
         assert reporting
-        objects = [reference_of(encode(image)) for image in images]
-        ledger.report(reporting, "w", dict.fromkeys(job.destinations, objects), NOW)
+        references = [read_reference(each) for each in objects]
+        ledger.report(reporting, "w", dict.fromkeys(job.destinations, references), NOW)
         yield ledger
 
 
