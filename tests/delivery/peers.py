@@ -167,7 +167,7 @@ def response(request: Request, status: int, message_id: int | None = None) -> by
 
 
 def _run(script: Script, visit: Visit) -> None:
-    with suppress(Gone):
+    with suppress(Gone, OSError):  # scripts also read for themselves
         script(visit)
     visit.connection.close()
 
