@@ -152,9 +152,10 @@ def test_what_was_received_is_counted_for_prometheus(tmp_path: Path) -> None:
         with association(receiver.port, GOOD, GOOD_ADDRESS) as client:
             uid = new_uid()
             assert client.store(uid, small_ct(uid)) == 0
-        until(lambda: 'ended="released"' in published(metrics_port), "the association is counted", 5)
+        counted = f'isocenter_instances_received_total{{calling_ae_title="{GOOD}",status="0000"}} 1.0'
+        until(lambda: counted in published(metrics_port), "the instance is counted", 10)
         said = published(metrics_port)
-    assert f'isocenter_instances_received_total{{calling_ae_title="{GOOD}",status="0000"}} 1.0' in said
+    assert 'ended="released"' in said
     assert "isocenter_store_seconds_count 1.0" in said
     assert "isocenter_open_connections" in said
 

@@ -1,6 +1,9 @@
 """Storage commitment between a whole node and Orthanc, in both directions."""
 
+import os
+import signal
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -13,7 +16,7 @@ from service.core.outbox import CommitmentReport, Reference
 from service.derived.encoding import encode
 from service.edge import commitment
 from service.edge.commitment_content import read_report
-from service.edge.commitment_files import forget_report, reports, requests
+from service.edge.commitment_files import reports, requests
 from service.edge.spool import Spool
 from service.edge.storage_scu import Remote
 from tests import factories
@@ -63,6 +66,19 @@ def node(
         yield node
 
 
+@contextmanager
+def nobody_takes_reports(node: Node) -> Iterator[None]:
+    """The dispatcher stands still meanwhile."""
+    held = node.pids("dispatcher")
+    for pid in held:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in held:
+            os.kill(pid, signal.SIGCONT)
+
+
 @pytest.fixture
 def spool(node: Node) -> Spool:
     return Spool(node.settings.spool)
@@ -72,7 +88,9 @@ def images(seed: str) -> list[Dataset]:
     return factories.ct_series(GRID, seed=f"{seed} {generate_uid()}")
 
 
-def test_what_the_archive_holds_and_lacks_it_reports_to_the_receiver(archive: Orthanc, spool: Spool) -> None:
+def test_what_the_archive_holds_and_lacks_it_reports_to_the_receiver(
+    archive: Orthanc, spool: Spool, node: Node
+) -> None:
     kept = images("kept")
     for image in kept:
         archive.post("/instances", encode(image))
@@ -80,12 +98,13 @@ def test_what_the_archive_holds_and_lacks_it_reports_to_the_receiver(archive: Or
     transaction = str(generate_uid())
     references = [Reference(*name, "1.2", "1.2.3") for name in (*names, (CT, "1.2.3.4.5"))]
     remote = Remote("ISOCENTER", AE_TITLE, "127.0.0.1", archive.port)
-    assert commitment.ask(remote, transaction, references, same_association_seconds=0.2) is None
-    until(lambda: reports(spool), "the report has come", seconds=20)
-    (told,) = reports(spool)
+    with nobody_takes_reports(node):
+        assert commitment.ask(remote, transaction, references, same_association_seconds=0.2) is None
+        until(lambda: reports(spool), "the report has come", seconds=20)
+        (told,) = reports(spool)
     held = frozenset(uid for _, uid in names)
     assert told == Told(AE_TITLE, "127.0.0.1", CommitmentReport(transaction, held, {"1.2.3.4.5": 0x0112}))
-    forget_report(spool, told)
+    until(lambda: not reports(spool), "the dispatcher has taken the report", seconds=20)
 
 
 @pytest.mark.parametrize(("sent", "status"), [(2, "Success"), (1, "Failure")])
