@@ -79,6 +79,8 @@ def by_pynetdicom(peer: Peer, paths: list[Path]) -> None:
     association = entity.associate("127.0.0.1", peer.port, contexts, ae_title=peer.ae_title)
     for path in paths:
         answer = association.send_c_store(dcmread(path))
+        while "Status" not in answer and association.is_established:  # its threads took the answer from one another
+            answer = association.send_c_store(dcmread(path))
         if answer.Status != 0x0000:
             raise BenchmarkError(f"the answer was {answer.Status:04X}")
     association.release()
