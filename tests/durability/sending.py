@@ -16,7 +16,7 @@ from pynetdicom.association import Association
 
 from tests import factories
 from tests.node import SENDER
-from tests.raw_sender import CT, EXPLICIT_LITTLE_ENDIAN, data_set
+from tests.raw_sender import CT, EXPLICIT_LITTLE_ENDIAN, associate, data_set
 
 SUCCESS, OUT_OF_RESOURCES = 0x0000, 0xA700
 LOST = -1  # the connection ended before an answer came
@@ -60,7 +60,7 @@ def sender_to(port: int, history: History, timeout: float = 20) -> Iterator[Send
     entity = AE(SENDER)
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = timeout
     entity.add_requested_context(CT, EXPLICIT_LITTLE_ENDIAN)
-    association = entity.associate("127.0.0.1", port, ae_title="ISOCENTER")
+    association = associate(entity, port)
     try:
         yield Sender(association, history)
     finally:

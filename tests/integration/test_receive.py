@@ -87,7 +87,7 @@ def test_an_association_that_is_aborted_is_not_released(port: int, spool: Spool,
 
     entity = AE("CT01")
     entity.add_requested_context(raw_sender.CT)
-    association = entity.associate("127.0.0.1", port, ae_title="ISOCENTER")
+    association = raw_sender.associate(entity, port)
     assert association.send_c_store(dcmread(files[0])).Status == 0x0000
     association.abort()
     until(lambda: list((spool.root / "associations").iterdir()), "the association is noted", seconds=5)
@@ -148,7 +148,7 @@ def test_deflated_and_big_endian_are_never_accepted(port: int) -> None:
     entity = AE("CT01")
     entity.add_requested_context(raw_sender.CT, ["1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"])
     entity.add_requested_context("1.2.840.10008.1.1")
-    association = entity.associate("127.0.0.1", port, ae_title="ISOCENTER")
+    association = raw_sender.associate(entity, port)
     accepted = {context.abstract_syntax for context in association.accepted_contexts}
     association.release()
     assert accepted == {"1.2.840.10008.1.1"}
@@ -172,7 +172,7 @@ def test_a_change_of_the_wall_clock_ends_no_association(
     entity.network_timeout = entity.acse_timeout = entity.dimse_timeout = None
     entity.add_requested_context(raw_sender.CT, raw_sender.EXPLICIT_LITTLE_ENDIAN)
     with listening(StorageScp(Door("ISOCENTER"), receiver.begin, receiver.note_end)) as port:
-        association = entity.associate("127.0.0.1", port, ae_title="ISOCENTER")
+        association = raw_sender.associate(entity, port)
         assert association.send_c_store(dcmread(files[0])).Status == 0x0000
         moment = time.time
         monkeypatch.setattr(time, "time", lambda: moment() + hours * 3600)
@@ -198,7 +198,7 @@ def test_only_the_sop_classes_of_the_site_are_accepted(spool: Spool, files: list
     entity.add_requested_context(raw_sender.CT)
     entity.add_requested_context("1.2.840.10008.5.1.4.1.1.4")
     with listening(StorageScp(mr_only, receiver.begin, receiver.note_end)) as port:
-        association = entity.associate("127.0.0.1", port, ae_title="ISOCENTER")
+        association = raw_sender.associate(entity, port)
         accepted = [str(context.abstract_syntax) for context in association.accepted_contexts]
         association.release()
     assert accepted == ["1.2.840.10008.5.1.4.1.1.4"]
