@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
 Triple = tuple[float, float, float]
 PatchShape = tuple[int, int, int]
@@ -142,34 +142,60 @@ class Licences(Text):
     weights: str
 
 
+class RadiographIntake(Text):
+    """The projection images a model was validated on."""
+
+    modalities: tuple[str, ...]
+    views: tuple[str, ...] = ()  # View Position (PS3.3 C.8.1.1): empty is any, and an image that states none
+    body_parts: tuple[str, ...] = ()  # Body Part Examined, as in `views`
+    age_years: Span = Span()  # a patient whose age is not known is outside of any span that is not open
+    pixels: Span = Span(minimum=64)  # rows, and columns
+    lossy: bool = True  # whether images that went through lossy compression may be read
+
+
 class Manifest(Text):
-    """A model package's statement about itself."""
+    """A model package's statement about itself: what every kind of model says."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     version: str = Field(pattern=r"^\d+\.\d+\.\d+$")
     title: str
     manufacturer: str = "Isocenter"
-    task: Literal["patches"]
+    task: str
     evidence: Evidence
+    intake: Intake | RadiographIntake
+    weights: Weights
+    licences: Licences
+
+
+class Segmentation(Manifest):
+    """A model that marks structures in a volume."""
+
+    task: Literal["patches"]
     intake: Intake
     preprocessing: Preprocessing
     network: Network
     inference: Inference
     labels: tuple[Label, ...] = Field(min_length=1)
-    weights: Weights
-    licences: Licences
 
     @model_validator(mode="after")
-    def _labels_count_up_from_one(self) -> "Manifest":
+    def _labels_count_up_from_one(self) -> "Segmentation":
         values = [label.value for label in self.labels]
         if values != list(range(1, len(values) + 1)):
             raise ValueError(f"labels are numbered 1, 2, 3, ... in order, not {values}")
         return self
 
     @model_validator(mode="after")
-    def _attenuation_is_of_ct(self) -> "Manifest":
+    def _attenuation_is_of_ct(self) -> "Segmentation":
         asking = [label.name for label in self.labels if Measure.ATTENUATION in label.measure]
         if asking and self.intake.modalities != ("CT",):
             modalities = ", ".join(self.intake.modalities)
             raise ValueError(f"attenuation is measured in CT alone, and {asking[0]} asks for it in {modalities}")
         return self
+
+
+_KINDS: TypeAdapter[Segmentation] = TypeAdapter(Segmentation)  # one more kind of model: a union, told apart by `task`
+
+
+def parse(written: object) -> Manifest:
+    """The manifest that a mapping says. Raises pydantic's ValidationError when it is wrong."""
+    return _KINDS.validate_python(written)

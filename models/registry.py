@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
-from models.manifest import Manifest
+from models.manifest import Manifest, Segmentation, parse
 
 BUILT_IN = Path(__file__).parent / "packages"
 MANIFEST = "manifest.yaml"
@@ -30,6 +30,13 @@ class Package:
     def weights(self) -> Path:
         """Where the weights lie."""
         return self.folder / self.manifest.weights.file
+
+
+def segmentation(package: Package) -> Segmentation:
+    """The manifest of a package that marks structures. Raises PackageError for any other kind of model."""
+    if not isinstance(package.manifest, Segmentation):
+        raise PackageError(f"{package.folder} is no segmentation: its task is {package.manifest.task}")
+    return package.manifest
 
 
 def find(folders: Iterable[Path] = (BUILT_IN,)) -> dict[str, Package]:
@@ -56,7 +63,7 @@ def read(folder: Path) -> Package:
     path = folder / MANIFEST
     try:
         written = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return Package(folder, Manifest.model_validate(written))
+        return Package(folder, parse(written))
     except (OSError, UnicodeDecodeError) as error:
         raise PackageError(f"{path} cannot be read ({error}): restore it or remove the folder") from error
     except yaml.YAMLError as error:

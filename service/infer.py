@@ -8,7 +8,7 @@ from typing import Literal
 from models.findings import Findings
 from models.inference import Predictor, load, pick_device
 from models.intake import value_objections
-from models.registry import BUILT_IN, Package, PackageError, find
+from models.registry import BUILT_IN, Package, PackageError, find, segmentation
 from service.core.errors import Broken, TryAgain, Unsuitable
 from service.core.jobs import Job
 from service.core.suitability import why_not
@@ -46,7 +46,7 @@ def answer(bench: Bench, job: Job) -> Findings:
     if stack.grid is None:
         raise Unsuitable(f"{job.model} is for volumes, and this is a radiograph")
     volume = read_volume(stack_frames(spool, stack), stack.grid, stack.places)
-    _refuse(value_objections(package.manifest.intake, volume))
+    _refuse(value_objections(segmentation(package).intake, volume))
     try:
         findings = _predictor(package, bench.device)(volume, stack.places)
     except MemoryError as error:

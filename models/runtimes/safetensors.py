@@ -7,17 +7,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from models import networks
 from models.registry import Package, PackageError, verify
 
 
-def load(package: Package, device: str) -> nn.Module:
-    """The package's network with its weights, in float32 and ready to predict.
+def load(package: Package, network: nn.Module, device: str) -> nn.Module:
+    """The network with the package's weights, in float32 and ready to predict.
 
     Raises PackageError when the weights are missing, are not the ones of the manifest, or do not fit the network.
     """
     verify(package)
-    network = networks.build(package.manifest.network, classes=len(package.manifest.labels) + 1)
     try:
         network.load_state_dict(_read(package.weights))
     except RuntimeError as error:

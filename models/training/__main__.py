@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from models.inference import pick_device
+from models.registry import segmentation
 from models.training.evaluate import card_lines, evaluate
 from models.training.train import train
 
@@ -28,7 +29,7 @@ def _train(asked: argparse.Namespace) -> None:
 
 def _evaluate(asked: argparse.Namespace) -> None:
     package, evaluation = evaluate(asked.package, asked.data, pick_device(asked.device))
-    print("\n".join(card_lines(package.manifest.labels, evaluation)))
+    print("\n".join(card_lines(segmentation(package).labels, evaluation)))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -8,7 +8,7 @@ import numpy as np
 
 from models.inference import Predictor, load
 from models.manifest import Label, Text
-from models.registry import Package, PackageError, read
+from models.registry import Package, PackageError, read, segmentation
 from models.training.cases import Case, open_case
 from models.training.recipe import read_recipe
 from models.training.scores import dice
@@ -48,7 +48,9 @@ def evaluate(folder: Path, source: Path | None, device: str) -> tuple[Package, E
     package, recipe = read(folder), read_recipe(folder)
     predictor = load(package, device)
     names = split_for(folder, recipe, source).held_out
-    scores = tuple(score(predictor, open_case(recipe.cases, name, source), package.manifest.labels) for name in names)
+    scores = tuple(
+        score(predictor, open_case(recipe.cases, name, source), segmentation(package).labels) for name in names
+    )
     manifest = package.manifest
     evaluation = Evaluation(
         package=manifest.name, version=manifest.version, weights_sha256=manifest.weights.sha256, cases=scores
@@ -92,7 +94,7 @@ def write_card(package: Package, evaluation: Evaluation) -> None:
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise PackageError(f"{path} has no place for the evaluation: it needs the lines {BEGIN!r} and {END!r}")
-    table = "\n".join(card_lines(package.manifest.labels, evaluation))
+    table = "\n".join(card_lines(segmentation(package).labels, evaluation))
     path.write_text(f"{before}{BEGIN}\n\n{table}\n\n{END}{after}", encoding="utf-8")
 
 

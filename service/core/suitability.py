@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from models.intake import objections
-from models.manifest import Evidence, Manifest
+from models.manifest import Evidence, Manifest, RadiographIntake
 from service.core.entities import StackRecord
 
 
@@ -12,12 +12,18 @@ def why_not(manifest: Manifest, stack: StackRecord, *, phantom_models_may_answer
 
     A model that has seen phantoms only never answers for a patient unless the site says so.
     """
-    if stack.grid is None:
-        return (f"{manifest.name} is for volumes, and this is a radiograph",)
     return (
         *_evidence_objections(manifest, stack, phantom_models_may_answer),
-        *objections(manifest.intake, stack.modality, stack.grid, lossy=stack.lossy, places=stack.places),
+        *_intake_objections(manifest, stack),
     )
+
+
+def _intake_objections(manifest: Manifest, stack: StackRecord) -> tuple[str, ...]:
+    if isinstance(manifest.intake, RadiographIntake):
+        return (f"{manifest.name} is for radiographs, and no task answers for them yet",)
+    if stack.grid is None:
+        return (f"{manifest.name} is for volumes, and this is a radiograph",)
+    return objections(manifest.intake, stack.modality, stack.grid, lossy=stack.lossy, places=stack.places)
 
 
 def _evidence_objections(manifest: Manifest, stack: StackRecord, allowed: bool) -> Iterator[str]:

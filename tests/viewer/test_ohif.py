@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from pydicom import Dataset
 
-from models.manifest import Manifest
-from models.registry import find
+from models.manifest import Segmentation
+from models.registry import find, segmentation
 from service.commands.archive import Orthanc
 from tests.viewer import overlay
 from tests.viewer.browser import WINDOW, Picture, Viewer
@@ -36,7 +36,7 @@ KINDS = {"ohif": {"SEG", "OT", "DOC"}, "usual": {"SEG", "SR"}}
 class Seen:
     """What was on the screen, and what had to be there."""
 
-    manifest: Manifest
+    manifest: Segmentation
     release: str
     described: list[Dataset]
     series: list[str]
@@ -64,27 +64,27 @@ def seen(
 ) -> Iterator[Seen]:
     """A study that the node has answered, opened in a release of OHIF on the slice that tells most."""
     model, release = CASES[request.param]
-    manifest, pacs = find()[model].manifest, answered(PROFILES[release])
-    segmentation = _segmentation(pacs, manifest)
-    plane = overlay.most_telling(overlay.planes(segmentation))
+    manifest, pacs = segmentation(find()[model]), answered(PROFILES[release])
+    shown = _segmentation(pacs, manifest)
+    plane = overlay.most_telling(overlay.planes(shown))
     aside = overlay.aside(plane)
     page = browser.new_page(viewport=WINDOW)
     with served(ohif(release), pacs.http_port) as address:
         viewer = Viewer(page, address)
-        viewer.open(segmentation.StudyInstanceUID)
+        viewer.open(shown.StudyInstanceUID)
         viewer.load_segmentation()
         viewer.show(plane.sop_instance_uid)
         drawn, bare = viewer.drawn_and_bare()
         _keep(request, f"{model}-{release}.png", viewer.screenshot())
         expected, *others = [overlay.expected(one, viewer.to_canvas, drawn.shape) for one in (plane, *aside.values())]
         elsewhere = dict(zip(aside, others, strict=True))
-        described = list(segmentation.SegmentSequence)
+        described = list(shown.SegmentSequence)
         listed = (viewer.series(), viewer.segments(), viewer.complaints)
         yield Seen(manifest, release, described, *listed, expected, elsewhere, drawn, bare)
         page.close()
 
 
-def _segmentation(pacs: Orthanc, manifest: Manifest) -> Dataset:
+def _segmentation(pacs: Orthanc, manifest: Segmentation) -> Dataset:
     found = [dataset for dataset in pacs.datasets() if dataset.Modality == "SEG"]
     ours = [dataset for dataset in found if manifest.title in dataset.SeriesDescription]
     if not ours:

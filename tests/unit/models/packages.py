@@ -8,7 +8,7 @@ import torch
 import yaml
 
 from models import networks
-from models.manifest import Manifest
+from models.manifest import Segmentation
 from models.registry import BUILT_IN, Package, digest, read
 from models.runtimes import safetensors
 
@@ -34,9 +34,9 @@ def written(**changes: Any) -> dict[str, Any]:
     return manifest | changes
 
 
-def manifest(**changes: Any) -> Manifest:
+def manifest(**changes: Any) -> Segmentation:
     """A manifest as a value."""
-    return Manifest.model_validate(written(**changes))
+    return Segmentation.model_validate(written(**changes))
 
 
 def put(folder: Path, manifest: dict[str, Any]) -> Path:

@@ -7,7 +7,7 @@ import pytest
 
 from models.intake import objections, value_objections
 from models.manifest import Intake, Span
-from models.registry import find
+from models.registry import find, segmentation
 from models.volume import Grid, Volume
 from tests import factories
 
@@ -107,4 +107,4 @@ def test_ordinary_values_meet_no_objection() -> None:
 
 def test_the_hippocampus_model_declines_a_whole_head() -> None:
     head = crop(shape=(176, 256, 256))
-    assert any("across" in sentence for sentence in objections(find()["hippocampus"].manifest.intake, "MR", head))
+    assert any("across" in sentence for sentence in objections(segmentation(find()["hippocampus"]).intake, "MR", head))

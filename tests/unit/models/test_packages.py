@@ -9,7 +9,7 @@ import pytest
 from models.inference import load
 from models.intake import objections, value_objections
 from models.phantom import abdomen
-from models.registry import Package, find
+from models.registry import Package, find, segmentation
 from models.training.cases import Case, read_case
 from models.training.evaluate import BEGIN, CARD, EVALUATION, Evaluation, card_lines, score
 from models.training.recipe import read_recipe
@@ -36,7 +36,7 @@ def test_the_evaluation_is_of_these_weights_and_of_all_held_out_cases(package: P
 
 def test_the_cards_numbers_are_those_of_the_evaluation(package: Package) -> None:
     card = (package.folder / CARD).read_text(encoding="utf-8").partition(BEGIN)[2]
-    assert "\n".join(card_lines(package.manifest.labels, evaluation(package))) in card
+    assert "\n".join(card_lines(segmentation(package).labels, evaluation(package))) in card
 
 
 def test_no_held_out_case_trains_or_chooses(package: Package) -> None:
@@ -50,9 +50,9 @@ def test_hippocampi_of_patients_it_has_never_seen_are_found(real_images: Callabl
     predictor = load(package, "cpu")
     for name in split_for(package.folder, read_recipe(package.folder), None).held_out[:4]:
         case = read_case(source, name)
-        assert objections(package.manifest.intake, "MR", case.volume.grid) == ()
-        found = score(predictor, case, package.manifest.labels)
-        for label, result in zip(package.manifest.labels, found.labels, strict=True):
+        assert objections(segmentation(package).intake, "MR", case.volume.grid) == ()
+        found = score(predictor, case, segmentation(package).labels)
+        for label, result in zip(segmentation(package).labels, found.labels, strict=True):
             assert result.dice > 0.75, (name, label.name)
             assert label.plausible_ml.holds(result.found_ml)
         assert np.mean([result.dice for result in found.labels]) > 0.8
@@ -70,9 +70,9 @@ def test_liver_and_spleen_of_an_unseen_phantom_are_found(
 ) -> None:
     package = find()["phantom_abdomen"]
     phantom = abdomen(31_000, shape, spacing_mm)
-    assert objections(package.manifest.intake, "CT", phantom.volume.grid) == ()
-    assert value_objections(package.manifest.intake, phantom.volume) == ()
+    assert objections(segmentation(package).intake, "CT", phantom.volume.grid) == ()
+    assert value_objections(segmentation(package).intake, phantom.volume) == ()
     case = Case("unseen", phantom.volume, phantom.label_map)
-    found = score(load(package, "cpu"), case, package.manifest.labels)
+    found = score(load(package, "cpu"), case, segmentation(package).labels)
     assert found.labels[LIVER].dice > 0.9
     assert found.labels[SPLEEN].dice > 0.9

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from models.inference import load
 from models.registry import BUILT_IN, PackageError, digest, find, read, verify
-from models.runtimes import safetensors
 from tests.unit.models.packages import put, with_weights, written
 
 
@@ -92,7 +92,7 @@ def test_weights_that_were_changed_are_refused(tmp_path: Path) -> None:
     with package.weights.open("ab") as file:
         file.write(b"\0")
     with pytest.raises(PackageError, match="has SHA-256"):
-        safetensors.load(package, "cpu")
+        load(package, "cpu")
 
 
 def test_a_pickle_that_calls_itself_safetensors_is_refused_unopened(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_a_pickle_that_calls_itself_safetensors_is_refused_unopened(tmp_path: Pa
     sealed = written(weights={"sha256": digest(package.weights)})
     (package.folder / "manifest.yaml").write_text(yaml.safe_dump(sealed), encoding="utf-8")
     with pytest.raises(PackageError, match="is not a safetensors file"):
-        safetensors.load(read(package.folder), "cpu")
+        load(read(package.folder), "cpu")
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     other = written(network={"name": "residual_unet", "channels": [4, 16]}, weights={"sha256": digest(package.weights)})
     (package.folder / "manifest.yaml").write_text(yaml.safe_dump(other), encoding="utf-8")
     with pytest.raises(PackageError, match="does not fit the network"):
-        safetensors.load(read(package.folder), "cpu")
+        load(read(package.folder), "cpu")
 
 
 def test_our_own_packages_are_what_their_manifests_say() -> None:

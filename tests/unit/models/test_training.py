@@ -1,6 +1,7 @@
 """From cases to weights: splits, augmentation, loss, the loop, and the card."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import nibabel
@@ -17,11 +18,12 @@ from models.training.__main__ import main
 from models.training.augmentation import apply, centre_for, draw
 from models.training.cases import Example, as_example, names_in, read_case
 from models.training.losses import dice_and_cross_entropy
+from models.training.patches_course import Examples, PatchesCourse
 from models.training.recipe import Augmentation, Folder, Recipe, read_recipe
 from models.training.scores import dice
 from models.training.split import shuffled, split_for
 from models.training.train import train
-from models.training.trainer import Examples, Trainer
+from models.training.trainer import Trainer
 from tests.unit.models.packages import manifest, put, written
 
 PATCH = (8, 12, 8)
@@ -173,7 +175,7 @@ def test_training_is_the_same_twice() -> None:
     manifests = manifest(inference={"patch": list(PATCH)})
     runs = []
     for _ in range(2):
-        trainer = Trainer(manifests, recipe(), examples)
+        trainer = Trainer(partial(PatchesCourse, manifests, recipe(), examples), recipe())
         runs.append(([progress.loss for progress in trainer.run()], trainer.weights))
     assert runs[0][0] == runs[1][0]
     assert all(torch.equal(tensor, runs[1][1][name]) for name, tensor in runs[0][1].items())
@@ -182,8 +184,9 @@ def test_training_is_the_same_twice() -> None:
 def test_training_learns_a_box() -> None:
     examples = Examples([example(seed) for seed in range(3)], [example(9)])
     plain = recipe(augmentation={}, iterations=60, validate_every=60)
-    (progress,) = Trainer(manifest(inference={"patch": list(PATCH)}), plain, examples).run()
-    assert progress.mean_dice > 0.8
+    manifests = manifest(inference={"patch": list(PATCH)})
+    (progress,) = Trainer(partial(PatchesCourse, manifests, plain, examples), plain).run()
+    assert progress.mean > 0.8
 
 
 def test_a_trained_package_is_sealed_and_predicts(package: Path, decathlon: Path, tmp_path: Path) -> None:
