@@ -46,6 +46,12 @@ class Span(Text):
     minimum: float | None = None
     maximum: float | None = None
 
+    @model_validator(mode="after")
+    def _begins_before_it_ends(self) -> "Span":
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise ValueError(f"nothing lies between {self.minimum:g} and {self.maximum:g}")
+        return self
+
     def holds(self, value: float) -> bool:
         """True when `value` lies inside."""
         above = self.minimum is None or value >= self.minimum

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from service import __version__
-from service.commands import inspect, outbox, reconcile
+from service.commands import inspect, models, outbox, reconcile
 from service.core.errors import Broken
 from service.edge.part10 import is_dicom
 from service.edge.storage_scu import Remote, echo, store
@@ -177,6 +177,20 @@ def doctor(config: ConfigOption = DEFAULT_CONFIG) -> None:
 
 
 @application.command()
+def evaluate(
+    package: models.PackageArgument,
+    data: Annotated[Path | None, typer.Option(help="The folder with images/ and labels/; phantoms need none.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    html: Annotated[Path | None, typer.Option(help="Write one page with figures, charts and the worst cases.")] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Ask PACKAGE about the cases it never saw, and write evaluation.json and the table in its card."""
+    options = {"--data": data, "--html": html}
+    given = [word for name, path in options.items() if path for word in (name, str(path))]
+    _become("evaluate", str(models.folder_of(package, config)), "--device", device, *given)
+
+
+@application.command()
 def demo(
     input_folder: Annotated[Path | None, typer.Option("--input", help="A DICOM folder of your own.")] = None,
     output: Annotated[Path, typer.Option(help="Where the pictures go.")] = Path("demo"),
@@ -189,6 +203,15 @@ def demo(
 def version() -> None:
     """Print the version."""
     typer.echo(__version__)
+
+
+application.add_typer(models.application, name="models")
+
+
+@models.application.command()
+def verify(package: models.PackageArgument, config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Check PACKAGE: digests, network, licences, card, evaluation, plausible ranges; 1 is returned when one fails."""
+    _become("verify_package", str(models.folder_of(package, config)))
 
 
 outbox_application = typer.Typer(no_args_is_help=True, help="What is on its way to the destinations.")

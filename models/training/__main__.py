@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 
 from models.inference import pick_device
-from models.registry import segmentation
-from models.training.evaluate import card_lines, evaluate
+from models.training.evaluate import evaluate
+from models.training.evaluation import card_lines
 from models.training.train import train
 
 RUNS = Path("runs")
@@ -28,8 +28,8 @@ def _train(asked: argparse.Namespace) -> None:
 
 
 def _evaluate(asked: argparse.Namespace) -> None:
-    package, evaluation = evaluate(asked.package, asked.data, pick_device(asked.device))
-    print("\n".join(card_lines(segmentation(package).labels, evaluation)))
+    _, evaluation = evaluate(asked.package, asked.data, pick_device(asked.device))
+    print("\n".join(card_lines(evaluation)))
 
 
 def _parser() -> argparse.ArgumentParser:

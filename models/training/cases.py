@@ -65,8 +65,8 @@ def phantom_name(seed: int) -> str:
     return f"{PHANTOM}{seed:05d}"
 
 
-def open_case(cases: Folder | Phantoms, name: str, source: Path | None) -> Case:
-    """The case of that name: made, or read from the folder `source`.
+def open_case(cases: Folder | Phantoms | None, name: str, source: Path | None) -> Case:
+    """The case of that name: made, or read from the folder `source`, as where there is no recipe.
 
     Raises ValueError when cases of a folder are wanted and none is given.
     """

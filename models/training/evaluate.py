@@ -1,120 +1,147 @@
-"""What a package is worth: the whole way from volume to findings on cases that had no part in making it."""
+"""What a package is worth: the whole way from image to findings on cases that had no part in making it."""
 
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
-from models.inference import Predictor, load
-from models.manifest import Label, Text
+from models.findings import Findings
+from models.inference import load
+from models.manifest import Label, Manifest, Segmentation
 from models.registry import Package, PackageError, read, segmentation
-from models.training.cases import Case, open_case
-from models.training.recipe import read_recipe
-from models.training.scores import dice
+from models.training.cases import Case, names_in, open_case
+from models.training.evaluation import AnyEvaluation, write_evaluation
+from models.training.figures import identity, rounded
+from models.training.recipe import RECIPE, read_recipe
+from models.training.scores import Mask, dice, jaccard
+from models.training.segmented import CaseScore, LabelScore, SegmentationEvaluation, segmentation_evaluation
 from models.training.split import split_for
-
-EVALUATION, CARD = "evaluation.json", "CARD.md"
-BEGIN, END = "<!-- evaluation -->", "<!-- /evaluation -->"
-
-
-class LabelScore(Text):
-    """One label in one case."""
-
-    dice: float
-    found_ml: float
-    truth_ml: float
+from models.training.surface import surface_distances
+from models.volume import Grid
 
 
-class CaseScore(Text):
-    """One case: labels in the manifest's order, and how long the answer took."""
+class Examiner(Protocol):
+    """How a package of one kind is evaluated: cases become rows, and rows become figures."""
 
-    name: str
-    seconds: float
-    labels: tuple[LabelScore, ...]
-
-
-class Evaluation(Text):
-    """All held-out cases, and which weights were asked."""
-
-    package: str
-    version: str
-    weights_sha256: str
-    cases: tuple[CaseScore, ...]
+    def __call__(self, names: Iterable[str]) -> AnyEvaluation:
+        """The rows of these cases, and the figures over them."""
 
 
-def evaluate(folder: Path, source: Path | None, device: str) -> tuple[Package, Evaluation]:
-    """Asks the package in `folder` about its held-out cases, and writes the answers beside it and into its card."""
-    package, recipe = read(folder), read_recipe(folder)
-    predictor = load(package, device)
-    names = split_for(folder, recipe, source).held_out
-    scores = tuple(
-        score(predictor, open_case(recipe.cases, name, source), segmentation(package).labels) for name in names
-    )
-    manifest = package.manifest
-    evaluation = Evaluation(
-        package=manifest.name, version=manifest.version, weights_sha256=manifest.weights.sha256, cases=scores
-    )
-    (folder / EVALUATION).write_text(evaluation.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    write_card(package, evaluation)
-    return package, evaluation
+Ask = Callable[[Case], Findings]
 
 
-def score(predictor: Predictor, case: Case, labels: Sequence[Label]) -> CaseScore:
-    """One case, asked and compared with the truth on its own grid."""
-    started = time.perf_counter()
-    findings = predictor(case.volume)
-    seconds = time.perf_counter() - started
-    voxel_ml = case.truth.grid.voxel_volume_ml
-    masks = [
-        (findings.structure(label), np.isin(case.truth.labels, (label.value, *label.includes))) for label in labels
+@dataclass(frozen=True, slots=True, eq=False)
+class Compared:
+    """A structure in a case: what was found and what is true, (slice, row, column)."""
+
+    label: Label
+    found: Mask
+    truth: Mask
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentationExaminer:
+    """Cases of a package that marks structures; `ask` answers for one, and may choose its weights by the case."""
+
+    manifest: Segmentation
+    open: Callable[[str], Case]
+    ask: Ask
+
+    def __call__(self, names: Iterable[str]) -> SegmentationEvaluation:
+        """Every structure of every case, on the case's own grid."""
+        cases = [score(self.ask, self.open(name), self.manifest.labels) for name in names]
+        return segmentation_evaluation(identity(self.manifest), [label.name for label in self.manifest.labels], cases)
+
+
+def evaluate(folder: Path, source: Path | None, device: str) -> tuple[Examiner, AnyEvaluation]:
+    """Asks the package in `folder` about its held-out cases, and writes the answers beside it and into its card.
+
+    Raises PackageError for a package that nothing here can examine, and when its card has no place for the figures.
+    """
+    package = read(folder)
+    examiner = examiner_for(package, source, device)
+    evaluation = examiner(_told(held_out(folder, source)))
+    write_evaluation(package, evaluation)
+    return examiner, evaluation
+
+
+def examiner_for(package: Package, source: Path | None, device: str) -> Examiner:
+    """Who examines packages of this kind. Raises PackageError where nobody does."""
+    for kind, examiner in EXAMINERS.items():
+        if isinstance(package.manifest, kind):
+            return examiner(package, source, device)
+    raise PackageError(f"{package.folder}: nothing here evaluates a package whose task is {package.manifest.task}")
+
+
+def held_out(folder: Path, source: Path | None) -> Sequence[str]:
+    """The cases that a package in `folder` is evaluated on; without a recipe here, all of `source`.
+
+    Raises ValueError when there are none.
+    """
+    if (folder / RECIPE).is_file():
+        return split_for(folder, read_recipe(folder), source).held_out
+    names = names_in(source) if source else []
+    if not names:
+        raise ValueError(f"no case to ask {folder.name} about: name a folder with images/ and labels/ by --data")
+    return names
+
+
+def compared(ask: Ask, case: Case, labels: Sequence[Label]) -> list[Compared]:
+    """Each structure of a case as it was found and as it is."""
+    findings = ask(case)
+    return [
+        Compared(label, findings.structure(label), np.isin(case.truth.labels, (label.value, *label.includes)))
+        for label in labels
     ]
+
+
+def score(ask: Ask, case: Case, labels: Sequence[Label]) -> CaseScore:
+    """One case, asked and compared with the truth on its own grid."""
     return CaseScore(
         name=case.name,
-        seconds=round(seconds, 2),
-        labels=tuple(
-            LabelScore(
-                dice=round(dice(found, truth), 4),
-                found_ml=round(np.count_nonzero(found) * voxel_ml, 3),
-                truth_ml=round(np.count_nonzero(truth) * voxel_ml, 3),
-            )
-            for found, truth in masks
-        ),
+        patient=case.name,
+        sha256=case_digest(case),
+        labels=tuple(score_label(each.found, each.truth, case.volume.grid) for each in compared(ask, case, labels)),
     )
 
 
-def write_card(package: Package, evaluation: Evaluation) -> None:
-    """Replaces what stands between the markers of the card.
-
-    Raises PackageError when the card has no markers.
-    """
-    path = package.folder / CARD
-    written = path.read_text(encoding="utf-8") if path.is_file() else ""
-    before, begin, rest = written.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise PackageError(f"{path} has no place for the evaluation: it needs the lines {BEGIN!r} and {END!r}")
-    table = "\n".join(card_lines(segmentation(package).labels, evaluation))
-    path.write_text(f"{before}{BEGIN}\n\n{table}\n\n{END}{after}", encoding="utf-8")
-
-
-def card_lines(labels: Sequence[Label], evaluation: Evaluation) -> list[str]:
-    """The evaluation as a table in Markdown, one row for each label."""
-    return [
-        f"{len(evaluation.cases)} held-out cases, version {evaluation.version}, "
-        f"weights SHA-256 `{evaluation.weights_sha256[:16]}...`",
-        "",
-        "| structure | Dice, mean | lowest | truth, mean | volume error, mean | mean absolute |",
-        "|---|---|---|---|---|---|",
-        *(_row(label.name, [case.labels[index] for case in evaluation.cases]) for index, label in enumerate(labels)),
-    ]
-
-
-def _row(name: str, scores: Sequence[LabelScore]) -> str:
-    overlaps = [score.dice for score in scores]
-    truths = [score.truth_ml for score in scores]
-    errors = [score.found_ml - score.truth_ml for score in scores]
-    return (
-        f"| {name} | {np.mean(overlaps):.3f} | {min(overlaps):.3f} | {np.mean(truths):.2f} ml "
-        f"| {np.mean(errors):+.2f} ml | {np.mean(np.abs(errors)):.2f} ml |"
+def score_label(found: Mask, truth: Mask, grid: Grid) -> LabelScore:
+    """One structure's masks (slice, row, column) on the grid of its case, compared."""
+    distances, voxel_ml = surface_distances(found, truth, grid), grid.voxel_volume_ml
+    return LabelScore(
+        dice=round(dice(found, truth), 4),
+        jaccard=round(jaccard(found, truth), 4),
+        hausdorff_95_mm=rounded(None if distances is None else distances.hausdorff_95_mm),
+        surface_distance_mm=rounded(None if distances is None else distances.mean_mm),
+        found_ml=round(int(np.count_nonzero(found)) * voxel_ml, 3),
+        truth_ml=round(int(np.count_nonzero(truth)) * voxel_ml, 3),
     )
+
+
+def case_digest(case: Case) -> str:
+    """SHA-256 over the image's values, the true labels and their place in the patient."""
+    digest = sha256()
+    for array in (case.volume.values, case.truth.labels, case.volume.grid.affine):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _told(names: Sequence[str]) -> Iterator[str]:
+    """The names, each said when its turn comes: a case may take a while."""
+    for number, name in enumerate(names, start=1):
+        print(f"{number} of {len(names)}: {name}", flush=True)
+        yield name
+
+
+def _of_segmentation(package: Package, source: Path | None, device: str) -> Examiner:
+    predictor = load(package, device)
+    cases = read_recipe(package.folder).cases if (package.folder / RECIPE).is_file() else None
+    return SegmentationExaminer(
+        segmentation(package), lambda name: open_case(cases, name, source), lambda case: predictor(case.volume)
+    )
+
+
+EXAMINERS: Mapping[type[Manifest], Callable[[Package, Path | None, str], Examiner]] = {Segmentation: _of_segmentation}

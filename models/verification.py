@@ -1,0 +1,105 @@
+"""Whether a package may be relied on: each of its claims, checked as far as a program can."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from safetensors import safe_open
+
+from models.inference import load
+from models.manifest import Evidence, Segmentation
+from models.packaging import require_safetensors
+from models.registry import Package, PackageError, verify
+from models.training.evaluation import CARD, EVALUATION, read_evaluation
+from models.training.figures import identity
+from models.training.segmented import SegmentationEvaluation
+
+_SPDX = re.compile(r"[A-Za-z0-9.+-]+( (AND|OR|WITH) [A-Za-z0-9.+-]+)*")
+_NOTHING_SAID = ("NOASSERTION", "NONE")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What one check found."""
+
+    check: str
+    holds: bool
+    words: str
+
+
+def checks(package: Package) -> Iterator[Line]:
+    """Every check of a package, in the order in which a failure explains the next ones."""
+    yield _line("weights", partial(_weights, package))
+    yield _line("network", partial(_network, package))
+    yield _line("licences", partial(_licences, package))
+    yield _line("card", partial(_card, package))
+    yield _line("evaluation", partial(_evaluation, package))
+    yield _line("plausible ranges", partial(_plausible, package))
+
+
+def _line(check: str, look: Callable[[], str]) -> Line:
+    try:
+        return Line(check, True, look())
+    except (PackageError, OSError, ValueError) as error:
+        return Line(check, False, str(error))
+
+
+def _weights(package: Package) -> str:
+    verify(package)
+    require_safetensors(package.weights)
+    with safe_open(package.weights, framework="numpy") as file:
+        names = list(file.keys())
+        for name in names:
+            if not np.isfinite(file.get_tensor(name)).all():
+                raise PackageError(f"{package.weights}: {name} holds values that are no finite numbers: train it again")
+    return f"{len(names)} tensors, SHA-256 {package.manifest.weights.sha256}"
+
+
+def _network(package: Package) -> str:
+    load(package, "cpu")
+    return f"the weights fit the network of task {package.manifest.task}"
+
+
+def _licences(package: Package) -> str:
+    licences = package.manifest.licences
+    for what, licence in (("training data", licences.training_data), ("weights", licences.weights)):
+        if not _SPDX.fullmatch(licence) or licence in _NOTHING_SAID:
+            raise PackageError(f"the licence of the {what} is {licence!r}: give its SPDX name, or LicenseRef-<name>")
+    return f"training data {licences.training_data}, weights {licences.weights}"
+
+
+def _card(package: Package) -> str:
+    path = package.folder / CARD
+    if not path.is_file():
+        raise PackageError(f"{path} is missing: say what the model is for, what it was made from and where it fails")
+    return str(path)
+
+
+def _evaluation(package: Package) -> str:
+    evaluation = read_evaluation(package.folder)
+    if evaluation is None:
+        if package.manifest.evidence is Evidence.FOREIGN:
+            return "none here: it was evaluated by others"
+        raise PackageError(f"{package.folder / EVALUATION} is missing: run `isocenter evaluate`")
+    if evaluation.package != identity(package.manifest):
+        raise PackageError(
+            f"{package.folder / EVALUATION} is of other weights or of another manifest: run `isocenter evaluate` again"
+        )
+    return f"{len(evaluation.cases)} cases, of these weights and this manifest"
+
+
+def _plausible(package: Package) -> str:
+    """Whether every true volume of the evaluation lies in the range that its label calls plausible."""
+    manifest, evaluation = package.manifest, read_evaluation(package.folder)
+    if not isinstance(manifest, Segmentation) or not isinstance(evaluation, SegmentationEvaluation):
+        return "no volume to compare them with"
+    for case in evaluation.cases:
+        for label, score in zip(manifest.labels, case.labels, strict=True):
+            if score.truth_ml and not label.plausible_ml.holds(score.truth_ml):
+                raise PackageError(
+                    f"{label.name} of {case.name} truly has {score.truth_ml:g} ml, "
+                    f"and the manifest calls {label.plausible_ml} plausible"
+                )
+    return "; ".join(f"{label.name} {label.plausible_ml} ml" for label in manifest.labels)

@@ -1,0 +1,25 @@
+"""`isocenter models verify`: in a process of its own, because it loads the network."""
+
+import sys
+from pathlib import Path
+
+from models.registry import PackageError, read
+from models.verification import checks
+
+
+def main() -> None:
+    """`python -m service.commands.verify_package <folder of a package>`; exit code 1 when anything does not hold."""
+    failed = 0
+    for line in checks(read(Path(sys.argv[1]))):
+        failed += not line.holds
+        sys.stdout.write(f"{'ok  ' if line.holds else 'FAIL'}  {line.check}: {line.words}\n")
+        sys.stdout.flush()
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except PackageError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(1)
