@@ -124,6 +124,7 @@ class Findings:
     heat_maps: tuple[HeatMap, ...] = ()
     measurements: tuple[Measurement, ...] = ()  # of the whole image
     changes: tuple[Change, ...] = ()
+    remarks: tuple[str, ...] = ()  # what whoever reads it must know of the input, in sentences
     places: tuple[float, ...] = ()  # of unevenly spaced source planes among the grid's slices: models/uneven.py
 
     @property

@@ -7,9 +7,10 @@ import torch
 
 from models import networks
 from models.findings import Findings
-from models.registry import Package, segmentation
+from models.registry import Package, classification, segmentation
 from models.runtimes import safetensors
-from models.tasks.segment import Segmenter
+from models.tasks.classify import Classifier
+from models.tasks.segment import Segmenter, network_of
 from models.volume import Volume
 
 
@@ -38,5 +39,12 @@ def load(package: Package, device: str) -> Predictor:
     Raises PackageError when the weights are missing or are not the ones that were evaluated.
     """
     manifest = segmentation(package)
-    network = networks.build(manifest.network, classes=len(manifest.labels) + 1)
+    network = network_of(manifest)
     return Segmenter(manifest, safetensors.load(package, network, device))
+
+
+def load_for_radiographs(package: Package, device: str) -> Classifier:
+    """The model of a package that judges radiographs, ready to be asked. Raises as `load`."""
+    manifest = classification(package)
+    network = networks.build_for_images(manifest.network, classes=len(manifest.classes))
+    return Classifier(manifest, safetensors.load(package, network, device))

@@ -90,6 +90,13 @@ class Window(Text):
     maximum: float
 
 
+class Percentiles(Text):
+    """Clip to two percentiles of the image and scale to [-1, 1]."""
+
+    kind: Literal["percentiles"]
+    clip_percentiles: tuple[float, float] = (0.5, 99.5)
+
+
 class Preprocessing(Text):
     """From the source grid to the network's grid, as data, shared by training and inference."""
 
@@ -98,11 +105,27 @@ class Preprocessing(Text):
     intensity: Annotated[Standardize | Window, Field(discriminator="kind")]
 
 
+class ImagePreprocessing(Text):
+    """From a radiograph to the network's image, as data, shared by training and inference."""
+
+    rows: int = Field(ge=16)
+    columns: int = Field(ge=16)
+    fit: Literal["stretch", "pad", "crop"]  # whole, losing its shape; whole, in a margin; its middle
+    intensity: Annotated[Standardize | Percentiles, Field(discriminator="kind")]
+
+
 class Network(Text):
     """A network of the closed registry in `models/networks.py`, and its size."""
 
-    name: Literal["dynunet", "residual_unet"]
+    name: Literal["dynunet", "residual_unet", "unet2d", "residual_unet2d"]
     channels: tuple[int, ...]
+
+
+class ImageNetwork(Text):
+    """A network of the closed registry for images, and its size."""
+
+    name: Literal["resnet18"]
+    channels: tuple[int, int, int, int]  # of its four stages
 
 
 class Inference(Text):
@@ -110,6 +133,19 @@ class Inference(Text):
 
     patch: PatchShape
     overlap: float = Field(default=0.5, ge=0.0, lt=1.0)
+    mirror_axes: tuple[AxisIndex, ...] = ()
+    largest_component: tuple[int, ...] = ()  # labels that keep only their largest component
+
+
+class SliceInference(Text):
+    """Slices along one axis of the network's grid, each with its neighbours as channels, in a window about the middle.
+
+    What lies outside of the window is background.
+    """
+
+    axis: AxisIndex
+    neighbours: int = Field(default=0, ge=0)  # slices on either side that go along as channels: 2.5-D
+    window_mm: tuple[float, float]  # along the other two axes, in their order; an image that is smaller is continued
     mirror_axes: tuple[AxisIndex, ...] = ()
     largest_component: tuple[int, ...] = ()  # labels that keep only their largest component
 
@@ -132,6 +168,26 @@ class Label(Term):
     includes: tuple[int, ...] = ()  # labels whose voxels belong to this structure too: a tumour to its liver
     lesions: bool = False  # whether each piece (26 neighbours) is a finding of its own
     measure: tuple[Measure, ...] = ()  # beside the volume
+    volume_index: Code | None = None  # what the volume over the body's surface is called, where it is wanted
+
+
+class Calibration(Text):
+    """From the network's answer to a probability, by Platt: the logistic function of slope x answer + offset."""
+
+    slope: float = Field(default=1.0, gt=0)
+    offset: float = 0.0
+
+
+class ImageClass(Term):
+    """One thing that an image may show, and from which probability on the site is told that it does."""
+
+    operating_point: float = Field(gt=0, lt=1)
+    calibration: Calibration = Calibration()
+
+    @property
+    def term(self) -> Term:
+        """What it is, without how it is judged."""
+        return Term(**{name: getattr(self, name) for name in Term.model_fields})
 
 
 class Weights(Text):
@@ -176,11 +232,10 @@ class Manifest(Text):
 class Segmentation(Manifest):
     """A model that marks structures in a volume."""
 
-    task: Literal["patches"]
     intake: Intake
     preprocessing: Preprocessing
     network: Network
-    inference: Inference
+    inference: Inference | SliceInference
     labels: tuple[Label, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -199,7 +254,50 @@ class Segmentation(Manifest):
         return self
 
 
-_KINDS: TypeAdapter[Segmentation] = TypeAdapter(Segmentation)  # one more kind of model: a union, told apart by `task`
+class PatchSegmentation(Segmentation):
+    """A model that marks structures in patches of a volume."""
+
+    task: Literal["patches"]
+    inference: Inference
+
+
+class SliceSegmentation(Segmentation):
+    """A model that marks structures in the slices of a volume, one by one."""
+
+    task: Literal["slices"]
+    inference: SliceInference
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """Rows and columns of what the network sees of a slice."""
+        spacing_mm = [mm for axis, mm in enumerate(self.preprocessing.spacing_mm) if axis != self.inference.axis]
+        rows, columns = (round(wide / mm) for wide, mm in zip(self.inference.window_mm, spacing_mm, strict=True))
+        return rows, columns
+
+    @model_validator(mode="after")
+    def _window_fits_the_network(self) -> "SliceSegmentation":
+        step = 2 ** (len(self.network.channels) - 1)
+        if any(count < step or count % step for count in self.window):
+            raise ValueError(f"a window is a multiple of {step} pixels each way, not {self.window}")
+        return self
+
+
+class Classification(Manifest):
+    """A model that says what a radiograph shows, and where the evidence for it lies."""
+
+    task: Literal["classify"]
+    intake: RadiographIntake
+    preprocessing: ImagePreprocessing
+    network: ImageNetwork
+    classes: tuple[ImageClass, ...] = Field(min_length=1)
+    heat_map: Literal["cam", "grad_cam"] | None = None  # class activation maps of the network's last features
+    mirror: bool = False  # whether the answer is the mean over the image and its mirror image
+
+
+# one more kind of model is one more of the union, told apart by `task`
+_KINDS: TypeAdapter[PatchSegmentation | SliceSegmentation | Classification] = TypeAdapter(
+    Annotated[PatchSegmentation | SliceSegmentation | Classification, Field(discriminator="task")]
+)
 
 
 def parse(written: object) -> Manifest:

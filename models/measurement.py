@@ -25,6 +25,7 @@ MEAN = Code(value="373098007", scheme="SCT", meaning="Mean")
 DEVIATION = Code(value="386136009", scheme="SCT", meaning="Standard Deviation")
 MAXIMUM = Code(value="56851009", scheme="SCT", meaning="Maximum")
 MILLIMETRE = Code(value="mm", scheme="UCUM", meaning="millimeter")
+MILLILITRE_PER_SQUARE_METRE = Code(value="ml/m2", scheme="UCUM", meaning="milliliter per square meter")
 HOUNSFIELD = Code(value="[hnsf'U]", scheme="UCUM", meaning="Hounsfield unit")
 
 _SIDES = {"7771000": "left", "24028007": "right"}  # SNOMED CT
@@ -63,6 +64,23 @@ def measured(findings: Findings, volume: Volume, likelihoods: Likelihoods | None
             *(_attenuation(voxels, volume) if Measure.ATTENUATION in wanted else ()),
         ]
         return replace(region, measurements=tuple(measurements), location=_location(findings, region, box))
+
+    return replace(findings, regions=tuple(map(complete, findings.regions)))
+
+
+def indexed(findings: Findings, body_surface_m2: float | None) -> Findings:
+    """The findings with the volume over the body's surface of each structure whose label wants it, where that is known.
+
+    An index that the findings have already is made anew.
+    """
+
+    def complete(region: Region) -> Region:
+        name = region.label.volume_index
+        others = tuple(each for each in region.measurements if each.name != name)
+        if name is None or body_surface_m2 is None or not region.voxels:
+            return replace(region, measurements=others)
+        index = Measurement(name, region.volume_ml / body_surface_m2, MILLILITRE_PER_SQUARE_METRE)
+        return replace(region, measurements=(*others, index))
 
     return replace(findings, regions=tuple(map(complete, findings.regions)))
 

@@ -1,33 +1,42 @@
 """The closed registry of networks: a name and a size in a manifest become an untrained network."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 from monai.networks.nets import DynUNet, UNet
 from torch import nn
 
-from models.manifest import Network
+from models import resnet
+from models.manifest import ImageNetwork, Network
 
-Builder = Callable[[tuple[int, ...], int], nn.Module]
+Builder = Callable[[tuple[int, ...], int, int], nn.Module]  # channels, inputs, classes
 
 
-def build(network: Network, classes: int) -> nn.Module:
-    """The network with fresh weights: (n, 1, z, y, x) -> (n, classes, z, y, x) logits.
+def build(network: Network, classes: int, inputs: int = 1) -> nn.Module:
+    """The network with fresh weights: (n, inputs, ...) -> (n, classes, ...) logits, ... being z, y, x, or y, x in 2-D.
 
     Every axis must be a multiple of 2 ** (levels - 1). Raises ValueError for a name that is not in the registry.
     """
     if network.name not in BUILDERS:
         raise ValueError(f"there is no network {network.name!r}: choose one of {', '.join(BUILDERS)}")
-    built = BUILDERS[network.name](network.channels, classes)
+    built = BUILDERS[network.name](network.channels, inputs, classes)
     # On a CPU, convolutions over few channels run up to a third faster in this order.
-    return built.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload, no-any-return]
+    order = torch.channels_last if network.name in TWO_DIMENSIONAL else torch.channels_last_3d
+    return built.to(memory_format=order)  # type: ignore[call-overload, no-any-return]
 
 
-def _dynunet(channels: tuple[int, ...], classes: int) -> nn.Module:
+def build_for_images(network: ImageNetwork, classes: int) -> resnet.ImageNetwork:
+    """The network with fresh weights: (n, 1, row, column) -> (n, classes) logits, each of which may hold by itself."""
+    built = FOR_IMAGES[network.name](network.channels, classes)
+    return built.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def _dynunet(dimensions: int, channels: tuple[int, ...], inputs: int, classes: int) -> nn.Module:
     downsamplings = [2] * (len(channels) - 1)
     network: nn.Module = DynUNet(
-        spatial_dims=3,
-        in_channels=1,
+        spatial_dims=dimensions,
+        in_channels=inputs,
         out_channels=classes,
         kernel_size=[3] * len(channels),
         strides=[1, *downsamplings],
@@ -39,10 +48,10 @@ def _dynunet(channels: tuple[int, ...], classes: int) -> nn.Module:
     return network
 
 
-def _residual_unet(channels: tuple[int, ...], classes: int) -> nn.Module:
+def _residual_unet(dimensions: int, channels: tuple[int, ...], inputs: int, classes: int) -> nn.Module:
     network: nn.Module = UNet(
-        spatial_dims=3,
-        in_channels=1,
+        spatial_dims=dimensions,
+        in_channels=inputs,
         out_channels=classes,
         channels=channels,
         strides=[2] * (len(channels) - 1),
@@ -52,4 +61,11 @@ def _residual_unet(channels: tuple[int, ...], classes: int) -> nn.Module:
     return network
 
 
-BUILDERS: Mapping[str, Builder] = {"dynunet": _dynunet, "residual_unet": _residual_unet}
+BUILDERS: Mapping[str, Builder] = {
+    "dynunet": partial(_dynunet, 3),
+    "residual_unet": partial(_residual_unet, 3),
+    "unet2d": partial(_dynunet, 2),
+    "residual_unet2d": partial(_residual_unet, 2),
+}
+TWO_DIMENSIONAL = frozenset({"unet2d", "residual_unet2d"})
+FOR_IMAGES = {"resnet18": resnet.resnet18}

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from models.volume import Grid, LabelMap, Volume
 
+IMAGES, LABELS, SUFFIX = "images", "labels", ".nii.gz"  # the Decathlon's layout: files of equal names in both folders
+DATASET = "dataset.json"  # its description of a folder of cases
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # and back
 _MILLIMETRES = 2  # NIfTI-1 units
 _COMPRESSION = 6  # of 9: labels are mostly background

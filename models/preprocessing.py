@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import affine_transform, gaussian_filter1d
 from scipy.optimize import linear_sum_assignment
 
-from models.manifest import Preprocessing, Standardize, Window
+from models.manifest import Percentiles, Preprocessing, Standardize, Window
 from models.volume import Grid, LabelMap, Matrix, Vector, Volume
 
 Values = NDArray[np.float32]
@@ -24,6 +24,7 @@ WORLD_AXES = (2, 1, 0)  # superior, posterior and left are +z, +y and +x of the 
 SLIVER = 1e-3  # voxels; less than this at the edge of the box is rounding, not image
 SHEAR_MM = 0.1  # what rounding of positions explains
 SAME_SPACING = 0.01  # below one percent of difference interpolation costs more than it gives
+TINY = float(np.finfo(np.float32).tiny)
 FWHM_PER_SIGMA = 2.0 * float(np.sqrt(2.0 * np.log(2.0)))
 
 
@@ -76,14 +77,21 @@ def to_source(probabilities: Values, network_input: NetworkInput) -> LabelMap:
     return LabelMap(network_input.source, np.ascontiguousarray(_turned_back(labels, turn)))
 
 
-def normalised(values: Values, intensity: Standardize | Window) -> Values:
+def normalised(values: Values, intensity: Standardize | Window | Percentiles) -> Values:
     """Intensities as the network wants them, of the same shape."""
     if isinstance(intensity, Window):
-        middle, half = (intensity.maximum + intensity.minimum) / 2, (intensity.maximum - intensity.minimum) / 2
-        return np.asarray((np.clip(values, intensity.minimum, intensity.maximum) - middle) / half, dtype=np.float32)
-    clipped = np.clip(values, *np.percentile(values, intensity.clip_percentiles)).astype(np.float64)
-    deviation = max(float(clipped.std()), float(np.finfo(np.float32).tiny))
-    return np.asarray((clipped - clipped.mean()) / deviation, dtype=np.float32)
+        return _scaled(values, intensity.minimum, intensity.maximum)
+    lowest, highest = (float(value) for value in np.percentile(values, intensity.clip_percentiles))
+    if isinstance(intensity, Percentiles):
+        return _scaled(values, lowest, highest)
+    clipped = np.clip(values, lowest, highest).astype(np.float64)
+    return np.asarray((clipped - clipped.mean()) / max(float(clipped.std()), TINY), dtype=np.float32)
+
+
+def _scaled(values: Values, minimum: float, maximum: float) -> Values:
+    """Clipped, and from -1 to 1."""
+    middle, half = (maximum + minimum) / 2, max((maximum - minimum) / 2, TINY)
+    return np.asarray((np.clip(values, minimum, maximum) - middle) / half, dtype=np.float32)
 
 
 def closest_turn(grid: Grid) -> Turn:

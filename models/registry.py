@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
-from models.manifest import Manifest, Segmentation, parse
+from models.manifest import Classification, Manifest, Segmentation, parse
 
 BUILT_IN = Path(__file__).parent / "packages"
 MANIFEST = "manifest.yaml"
@@ -36,6 +36,13 @@ def segmentation(package: Package) -> Segmentation:
     """The manifest of a package that marks structures. Raises PackageError for any other kind of model."""
     if not isinstance(package.manifest, Segmentation):
         raise PackageError(f"{package.folder} is no segmentation: its task is {package.manifest.task}")
+    return package.manifest
+
+
+def classification(package: Package) -> Classification:
+    """The manifest of a package that judges radiographs. Raises PackageError for any other kind of model."""
+    if not isinstance(package.manifest, Classification):
+        raise PackageError(f"{package.folder} is no classification: its task is {package.manifest.task}")
     return package.manifest
 
 
@@ -78,7 +85,7 @@ def verify(package: Package) -> None:
     if path.parent != package.folder or path.suffix != SAFETENSORS_SUFFIX:
         raise PackageError(f"{manifest}: weights are one {SAFETENSORS_SUFFIX} file beside it, not {path}")
     if not path.is_file():
-        raise PackageError(f"{path} is missing: restore it, or train it with `python -m models.training train`")
+        raise PackageError(f"{path} is missing: restore it, or train it with `isocenter train`")
     found = digest(path)
     if found != package.manifest.weights.sha256:
         raise PackageError(
@@ -100,4 +107,5 @@ def _require_new(package: Package, packages: dict[str, Package]) -> None:
 
 
 def _corrections(error: ValidationError) -> str:
-    return "; ".join(f"{'.'.join(map(str, item['loc'])) or 'manifest'}: {item['msg']}" for item in error.errors())
+    """What is wrong where; pydantic begins the place with the kind of model, which no file has as a key."""
+    return "; ".join(f"{'.'.join(map(str, item['loc'][1:])) or 'manifest'}: {item['msg']}" for item in error.errors())

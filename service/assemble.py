@@ -167,6 +167,7 @@ def record_of(part: Part, received_at: datetime) -> StackRecord | RefusalRecord:
         study_instance_uid=first.study_instance_uid,
         frames=frames,
         grid=part.grid if isinstance(part, Stack) else None,
+        radiograph=part.facts if isinstance(part, Projection) else None,
         places=part.places if isinstance(part, Stack) else (),
         split_by=part.split_by,
         modality=first.value("Modality"),
@@ -211,11 +212,12 @@ def _of_grid(grid: Grid) -> str:
 
 
 def _of_radiograph(image: Projection) -> list[str]:
-    words = [f"radiograph, {image.rows} x {image.columns} pixels"]
+    words = [f"radiograph, {image.facts.rows} x {image.facts.columns} pixels"]
     if image.scale:
         spacing = image.scale.spacing
         words[0] += f" of {spacing.between_rows_mm:.4g} x {spacing.between_columns_mm:.4g} mm ({image.scale.source})"
     else:
         words.append("it does not say how large a pixel is")
-    words.extend(filter(None, (image.view and f"view {image.view}", image.laterality and f"side {image.laterality}")))
+    view = image.facts.view
+    words.extend(filter(None, (view and f"view {view}", image.laterality and f"side {image.laterality}")))
     return words

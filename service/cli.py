@@ -1,12 +1,11 @@
 """The command line, thin: each command reads the settings and hands over to a role."""
 
 import json
-import os
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -14,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from service import __version__
-from service.commands import inspect, models, outbox, reconcile
+from service.commands import inspect, lessons, models, outbox, reconcile
+from service.commands.becoming import become
 from service.core.errors import Broken
 from service.edge.part10 import is_dicom
 from service.edge.storage_scu import Remote, echo, store
@@ -116,13 +116,13 @@ def inspect_command(
 ) -> None:
     """Tell of every Series in PATH its stacks or why not, spacing, values, histogram, what is missing or odd."""
     written = ["--html", str(html)] if html else []
-    _become("survey_command", "inspect", str(path), *(["--json"] if as_json else []), *written)
+    become("service.commands.survey_command", "inspect", str(path), *(["--json"] if as_json else []), *written)
 
 
 @application.command()
 def export(path: Path, folder: Path) -> None:
     """Write every stack in PATH into FOLDER as NIfTI."""
-    _become("survey_command", "export", str(path), str(folder))
+    become("service.commands.survey_command", "export", str(path), str(folder))
 
 
 @application.command()
@@ -135,7 +135,7 @@ def render(
 ) -> None:
     """Write pictures of what a finished JOB found: those that a PACS gets as secondary captures."""
     every = ["--all-slices"] if all_slices else []
-    _become("render", job, str(config), str(output), "--form", form, *every)
+    become("service.commands.render", job, str(config), str(output), "--form", form, *every)
 
 
 @application.command(name="echo")
@@ -167,27 +167,13 @@ def send(path: Path, host: str, port: int, called: str, calling: str = "ISOCENTE
 @application.command()
 def replay(job: str, config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Run JOB again, and say that the same came out, bit for bit, or what differs."""
-    _become("replay", str(config), job)
+    become("service.commands.replay", str(config), job)
 
 
 @application.command()
 def doctor(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Check configuration, port, disk, flush, models, device and destinations."""
-    _become("doctor", str(config))
-
-
-@application.command()
-def evaluate(
-    package: models.PackageArgument,
-    data: Annotated[Path | None, typer.Option(help="The folder with images/ and labels/; phantoms need none.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    html: Annotated[Path | None, typer.Option(help="Write one page with figures, charts and the worst cases.")] = None,
-    config: ConfigOption = DEFAULT_CONFIG,
-) -> None:
-    """Ask PACKAGE about the cases it never saw, and write evaluation.json and the table in its card."""
-    options = {"--data": data, "--html": html}
-    given = [word for name, path in options.items() if path for word in (name, str(path))]
-    _become("evaluate", str(models.folder_of(package, config)), "--device", device, *given)
+    become("service.commands.doctor", str(config))
 
 
 @application.command()
@@ -196,7 +182,7 @@ def demo(
     output: Annotated[Path, typer.Option(help="Where the pictures go.")] = Path("demo"),
 ) -> None:
     """Send a synthetic CT (or your own folder) through a whole node, and show what comes back."""
-    _become("demo", str(output), *([str(input_folder)] if input_folder else []))
+    become("service.commands.demo", str(output), *([str(input_folder)] if input_folder else []))
 
 
 @application.command()
@@ -205,13 +191,16 @@ def version() -> None:
     typer.echo(__version__)
 
 
+for command in (lessons.cases, lessons.train, lessons.evaluate):
+    application.command()(command)
+
 application.add_typer(models.application, name="models")
 
 
 @models.application.command()
 def verify(package: models.PackageArgument, config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Check PACKAGE: digests, network, licences, card, evaluation, plausible ranges; 1 is returned when one fails."""
-    _become("verify_package", str(models.folder_of(package, config)))
+    become("service.commands.verify_package", str(models.folder_of(package, config)))
 
 
 outbox_application = typer.Typer(no_args_is_help=True, help="What is on its way to the destinations.")
@@ -296,12 +285,6 @@ def reconcile_command(
                 f"{each.destination}: the objects of job {job_id} are not here any more: isocenter requeue {job_id}"
             )
     raise typer.Exit(code=0 if all(each.is_none for each in found) else 1)
-
-
-def _become(command: str, *arguments: str) -> NoReturn:
-    """Go on as a command that loads what the other commands need not load."""
-    sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-P", "-m", f"service.commands.{command}", *arguments])
 
 
 def _print_json(value: object) -> None:

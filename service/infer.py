@@ -1,20 +1,27 @@
 """Stage 4: a job's stack becomes findings in work/. Runs in the model's own process."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
 from models.findings import Findings
-from models.inference import Predictor, load, pick_device
-from models.intake import value_objections
+from models.inference import Predictor, load, load_for_radiographs, pick_device
+from models.intake import blank_objections, value_objections
 from models.registry import BUILT_IN, Package, PackageError, find, segmentation
+from models.tasks.classify import Classifier
+from models.volume import Radiograph, Volume
+from service.core.entities import StackRecord
 from service.core.errors import Broken, TryAgain, Unsuitable
 from service.core.jobs import Job
-from service.core.suitability import why_not
-from service.edge.pixels import read_volume
+from service.core.suitability import NOTHING_ELSE, Allowance, remarks, why_not
+from service.edge.pixels import read_image
 from service.edge.records import keep_findings, read_stack, stack_frames
 from service.edge.spool import Spool
+
+Device = Literal["auto", "cpu", "cuda"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +30,8 @@ class Bench:
 
     spool: Path
     packages: tuple[Path, ...]
-    device: Literal["auto", "cpu", "cuda"]
-    phantom_models_may_answer: bool
+    device: Device
+    allowed: Allowance = NOTHING_ELSE
 
 
 def infer(bench: Bench, job: Job) -> None:
@@ -42,16 +49,21 @@ def answer(bench: Bench, job: Job) -> Findings:
     spool = Spool(bench.spool)
     stack = read_stack(spool, job.stack_id)
     package = _package(bench, job)
-    _refuse(why_not(package.manifest, stack, phantom_models_may_answer=bench.phantom_models_may_answer))
-    if stack.grid is None:
-        raise Unsuitable(f"{job.model} is for volumes, and this is a radiograph")
-    volume = read_volume(stack_frames(spool, stack), stack.grid, stack.places)
-    _refuse(value_objections(segmentation(package).intake, volume))
+    _refuse(why_not(package.manifest, stack, bench.allowed))
+    image = read_image(stack_frames(spool, stack), stack)
     try:
-        findings = _predictor(package, bench.device)(volume, stack.places)
+        findings = _asked(package, bench.device, image, stack)
     except MemoryError as error:
         raise TryAgain(f"{job.model} ran out of memory") from error
-    return findings
+    return replace(findings, remarks=remarks(package.manifest, stack))
+
+
+def _asked(package: Package, device: Device, image: Volume | Radiograph, stack: StackRecord) -> Findings:
+    if isinstance(image, Radiograph):
+        _refuse(blank_objections(image))
+        return _classifier(package, device)(image)
+    _refuse(value_objections(segmentation(package).intake, image))
+    return _predictor(package, device)(image, stack.places)
 
 
 def _refuse(objections: tuple[str, ...]) -> None:
@@ -70,9 +82,22 @@ def _package(bench: Bench, job: Job) -> Package:
 
 
 @lru_cache(maxsize=4)
-def _predictor(package: Package, device: Literal["auto", "cpu", "cuda"]) -> Predictor:
-    """A warm model."""
-    try:
+def _predictor(package: Package, device: Device) -> Predictor:
+    """A warm model for volumes."""
+    with _translated():
         return load(package, pick_device(device))
+
+
+@lru_cache(maxsize=4)
+def _classifier(package: Package, device: Device) -> Classifier:
+    """A warm model for radiographs."""
+    with _translated():
+        return load_for_radiographs(package, pick_device(device))
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
     except ValueError as error:  # PackageError is one
         raise Broken(str(error)) from error

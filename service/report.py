@@ -7,6 +7,7 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 
 from models.findings import Findings
+from models.measurement import indexed
 from models.nifti import encode_labels
 from service.core.errors import Unproven
 from service.core.identity import digest
@@ -15,6 +16,7 @@ from service.core.outbox import Reference
 from service.core.profiles import USUAL, Profile
 from service.core.refusals import Notice, SayWhyNot
 from service.derived import not_analysed
+from service.derived.body_size import body_surface_m2
 from service.derived.catalogue import proven, shows_image
 from service.derived.encoding import decode, encode
 from service.derived.findings_json import encode_findings
@@ -100,7 +102,8 @@ def material(desk: Desk, job: Job, profile: Profile, findings: Findings) -> Mate
         configuration_digest=digest((profile.model_dump_json(),)),
         input_digest=digest(f"{frame} {digests[path]}" for path, frame in files),
     )
-    return Material(read_frame_headers(files), findings, origin, profile, image)
+    sources = read_frame_headers(files)
+    return Material(sources, indexed(findings, body_surface_m2(sources)), origin, profile, image)
 
 
 def _notice(desk: Desk, job: Job, notice: Notice) -> dict[str, dict[str, bytes]]:

@@ -14,7 +14,7 @@ from service.core.identity import job_id, notice_id
 from service.core.jobs import Job, State, distinct
 from service.core.refusals import CURE_OF_UNSUITED, NEVER_TOLD, Notice, RefusalRecord, SayWhyNot, cure_of
 from service.core.routing import Match, Rule, match, match_attributes
-from service.core.suitability import why_not
+from service.core.suitability import NOTHING_ELSE, Allowance, why_not
 from service.edge.ledger import Ledger
 from service.edge.part10 import read_instance
 from service.edge.records import Part, path_of, read_part
@@ -56,7 +56,7 @@ class Router:
 
     rules: tuple[Rule, ...]
     packages: Mapping[str, Package]
-    phantom_models_may_answer: bool = False
+    allowed: Allowance = NOTHING_ELSE
 
     def decide(
         self, slices: Sequence[Slice], part: Part, declined: Mapping[str, str] | None = None
@@ -76,7 +76,7 @@ class Router:
         seen = declined.get(job_id(part.stack_id, rule.model, manifest.version))
         if seen:
             return (seen,)
-        return why_not(manifest, part, phantom_models_may_answer=self.phantom_models_may_answer)
+        return why_not(manifest, part, self.allowed)
 
     def job(self, rule: Rule, stack: Part, now: datetime) -> Job:
         """The job of a rule on a stack; its id is the same whenever it is made."""

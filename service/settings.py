@@ -24,6 +24,7 @@ from service.core.errors import ConfigurationError
 from service.core.identity import is_uid
 from service.core.profiles import USUAL, Profile, profile_of
 from service.core.routing import Rule
+from service.core.suitability import Allowance
 from service.core.transfer_syntaxes import ACCEPTED, LOSSY_PLUGINS, NEVER_ACCEPTED
 from service.edge.codecs import missing_package
 from service.edge.yaml_file import nearest, place_of, read
@@ -295,6 +296,12 @@ class Inferring(_Text):
     packages: tuple[Path, ...] = ()
     deadline_seconds: float = Field(default=900, gt=0, le=86400)
     phantom_models_may_answer_for_patients: bool = False
+    models_may_answer_for_any_age: bool = False
+
+    @property
+    def allowed(self) -> Allowance:
+        """What the site lets models do, as one value."""
+        return Allowance(self.phantom_models_may_answer_for_patients, self.models_may_answer_for_any_age)
 
 
 class Keeping(_Text):

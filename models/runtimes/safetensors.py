@@ -1,6 +1,7 @@
 """Our own weights: one safetensors file whose tensors have the names of the network's parameters."""
 
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -9,8 +10,10 @@ from torch import nn
 
 from models.registry import Package, PackageError, verify
 
+AnyNetwork = TypeVar("AnyNetwork", bound=nn.Module)
 
-def load(package: Package, network: nn.Module, device: str) -> nn.Module:
+
+def load(package: Package, network: AnyNetwork, device: str) -> AnyNetwork:
     """The network with the package's weights, in float32 and ready to predict.
 
     Raises PackageError when the weights are missing, are not the ones of the manifest, or do not fit the network.

@@ -1,1 +1,1 @@
-"""Cases in, weights and an evaluation out: `python -m models.training`."""
+"""Cases in, weights and an evaluation out: `isocenter train`, `isocenter evaluate`."""

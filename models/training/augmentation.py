@@ -1,6 +1,7 @@
 """Training patches that differ from their case: what to change is drawn first and applied second."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -54,11 +55,17 @@ def centre_for(rng: np.random.Generator, example: Example, patch: tuple[int, int
     shape = np.asarray(example.labels.shape, dtype=np.float64)
     middle, slack = (shape - 1) / 2, np.maximum(shape - patch, 0) / 2
     wanted = middle + rng.uniform(-1.0, 1.0, 3) * slack
-    structures = np.unique(example.labels)[1:]
+    structures = structures_in(example)
     if structures.size and rng.random() < foreground:
         voxels = np.argwhere(example.labels == rng.choice(structures))
         wanted = voxels[rng.integers(len(voxels))].astype(np.float64)
     return np.clip(wanted, middle - slack, middle + slack)
+
+
+@lru_cache(maxsize=256)
+def structures_in(example: Example) -> NDArray[np.uint8]:
+    """The labels that the example has beside background, (n,)."""
+    return np.flatnonzero(np.bincount(example.labels.ravel()))[1:].astype(np.uint8)
 
 
 def apply(changes: Draw, example: Example, patch: tuple[int, int, int]) -> Example:
@@ -80,6 +87,7 @@ def _matrix(rng: np.random.Generator, ranges: Augmentation) -> Floats:
     return np.asarray(turn * scales)
 
 
+@lru_cache(maxsize=16)
 def _channels(example: Example) -> torch.Tensor:
     """Intensities and one channel per class, (1 + classes, z, y, x): labels are interpolated as likelihoods."""
     labels = torch.from_numpy(example.labels.astype(np.int64))

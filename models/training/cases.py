@@ -1,5 +1,6 @@
 """Where cases come from: folders of NIfTI files in the Decathlon's layout, and phantoms."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,14 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.manifest import Preprocessing
-from models.nifti import read_volume
+from models.nifti import DATASET, IMAGES, LABELS, SUFFIX, read_volume
 from models.phantom import abdomen
 from models.preprocessing import labels_to_network, to_network
 from models.training.recipe import Folder, Phantoms
-from models.volume import LabelMap, Volume
+from models.volume import Grid, LabelMap, Volume
 
-SUFFIX = ".nii.gz"
 PHANTOM = "phantom_"
+_TOWARDS = {  # unit vectors of the LPS world
+    "L": (1.0, 0.0, 0.0),
+    "R": (-1.0, 0.0, 0.0),
+    "P": (0.0, 1.0, 0.0),
+    "A": (0.0, -1.0, 0.0),
+    "S": (0.0, 0.0, 1.0),
+    "I": (0.0, 0.0, -1.0),
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,19 +46,35 @@ def names_in(folder: Path) -> list[str]:
     """The cases of a folder that have an image and labels, in order."""
     return sorted(
         path.name.removesuffix(SUFFIX)
-        for path in (folder / "images").glob(f"*{SUFFIX}")
-        if (folder / "labels" / path.name).is_file()
+        for path in (folder / IMAGES).glob(f"*{SUFFIX}")
+        if (folder / LABELS / path.name).is_file()
     )
 
 
-def read_case(folder: Path, name: str) -> Case:
-    """One case of a folder, in the LPS world."""
-    image, labels = folder / "images" / f"{name}{SUFFIX}", folder / "labels" / f"{name}{SUFFIX}"
+def patients_in(folder: Path) -> dict[str, str]:
+    """Whose each case is, where the folder says it: `patients` in its dataset.json, as `isocenter cases` writes it."""
+    path = folder / DATASET
+    written = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return dict(written.get("patients", {}))
+
+
+def read_case(folder: Path, name: str, axes: str | None = None) -> Case:
+    """One case of a folder, in the LPS world; `axes` say how the axes run where the files are wrong about it."""
+    image, labels = folder / IMAGES / f"{name}{SUFFIX}", folder / LABELS / f"{name}{SUFFIX}"
     volume = read_volume(image)
     truth = read_volume(labels)
     if not volume.grid.matches(truth.grid):
         raise ValueError(f"{labels} is not on the grid of {image}")
-    return Case(name, volume, LabelMap(volume.grid, np.round(truth.values).astype(np.uint8)))
+    grid = _upright(volume.grid, axes) if axes else volume.grid
+    return Case(name, Volume(grid, volume.values), LabelMap(grid, np.round(truth.values).astype(np.uint8)))
+
+
+def _upright(grid: Grid, axes: str) -> Grid:
+    """A grid of the same shape and spacing about the origin, whose axes run towards Left, Right, Anterior, ..."""
+    affine = np.eye(4)
+    affine[:3, :3] = np.stack([_TOWARDS[letter] for letter in axes], axis=1) * grid.spacing_mm
+    affine[:3, 3] = -affine[:3, :3] @ ((np.asarray(grid.shape) - 1) / 2)
+    return Grid(grid.shape, affine)
 
 
 def as_example(case: Case, preprocessing: Preprocessing) -> Example:
@@ -75,4 +99,4 @@ def open_case(cases: Folder | Phantoms | None, name: str, source: Path | None) -
         return Case(name, made.volume, made.label_map)
     if source is None:
         raise ValueError(f"{name} is a case of a folder: name the folder with --data")
-    return read_case(source, name)
+    return read_case(source, name, cases.axes if cases else None)

@@ -1,5 +1,6 @@
 """`evaluation.json` of a package and the table in its card: read and written without torch."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,7 @@ EVALUATION, CARD = "evaluation.json", "CARD.md"
 BEGIN, END = "<!-- evaluation -->", "<!-- /evaluation -->"
 
 AnyEvaluation = SegmentationEvaluation | ClassificationEvaluation
+_INTERVAL = "in brackets, the 95 % interval over patients"
 _KINDS: TypeAdapter[AnyEvaluation] = TypeAdapter(Annotated[AnyEvaluation, Field(discriminator="kind")])
 
 
@@ -50,16 +52,64 @@ def table(evaluation: AnyEvaluation) -> list[list[str]]:
 
 
 def card_lines(evaluation: AnyEvaluation) -> list[str]:
-    """The evaluation as a table in Markdown."""
-    head, *rows = (f"| {' | '.join(cells)} |" for cells in table(evaluation))
-    package = evaluation.package
+    """The evaluation as tables in Markdown: of the figures, and of the cases where each was asked of a fold."""
+    figures = _markdown(table(evaluation))
+    if isinstance(evaluation, SegmentationEvaluation) and evaluation.folds_sha256:
+        return [*_of_folds(evaluation), "", *figures, "", *_markdown(_case_rows(evaluation))]
+    if isinstance(evaluation, ClassificationEvaluation):
+        return [*_of_answers(evaluation), "", *figures, "", *_markdown(confusion_rows(evaluation))]
+    return [f"{len(evaluation.cases)} cases, {_weights(evaluation)}; {_INTERVAL}", "", *figures]
+
+
+def _markdown(rows: Sequence[Sequence[str]]) -> list[str]:
+    head, *others = (f"| {' | '.join(cells)} |" for cells in rows)
+    return [head, "|---" * len(rows[0]) + "|", *others]
+
+
+def _of_folds(evaluation: SegmentationEvaluation) -> list[str]:
+    chose = ", ".join(f"{case.name} {case.mean_dice:.3f}" for case in evaluation.shipped)
     return [
-        f"{len(evaluation.cases)} cases, version {package.version}, "
-        f"weights SHA-256 `{package.weights_sha256[:16]}...`; in brackets, the 95 % interval over patients",
-        "",
-        head,
-        "|---" * (head.count("|") - 1) + "|",
-        *rows,
+        f"{len(evaluation.cases)} cases, each held out once in {len(evaluation.folds_sha256)} folds, and asked of a",
+        "model that was trained on other patients. **The weights that are shipped are none of these models**:",
+        f"{_weights(evaluation)}, were trained on all cases but the {len(evaluation.shipped)} that chose",
+        f"their checkpoint, on which their Dice is: {chose}. In the table, {_INTERVAL}.",
+    ]
+
+
+def _of_answers(evaluation: ClassificationEvaluation) -> list[str]:
+    points = zip(evaluation.findings, evaluation.operating_points, strict=True)
+    prior = evaluation.prevalence
+    after = f"probabilities after an answer at a prior of {prior:.0%}; " if prior else ""
+    return [
+        f"{len(evaluation.cases)} cases, {_weights(evaluation)}; operating point: "
+        + ", ".join(f"{finding} from {point:.3f} on" for finding, point in points),
+        f"{after}{_INTERVAL}.",
+    ]
+
+
+def confusion_rows(evaluation: ClassificationEvaluation) -> list[list[str]]:
+    """The confusion matrix of each finding: a row for what is there, one for what is not; the first names columns."""
+    rows = [["", "answered: there", "answered: not there"]]
+    for index, finding in enumerate(evaluation.findings):
+        cells = evaluation.counts(index)
+        rows.append([f"{finding} is there", str(cells.true_positives), str(cells.false_negatives)])
+        rows.append([f"{finding} is not there", str(cells.false_positives), str(cells.true_negatives)])
+    return rows
+
+
+def _weights(evaluation: AnyEvaluation) -> str:
+    package = evaluation.package
+    return f"version {package.version}, weights SHA-256 `{package.weights_sha256[:16]}...`"
+
+
+def _case_rows(evaluation: SegmentationEvaluation) -> list[list[str]]:
+    return [
+        ["case", "structure", "Dice", "found", "truth"],
+        *(
+            [case.name, structure, f"{score.dice:.3f}", f"{score.found_ml:.1f} ml", f"{score.truth_ml:.1f} ml"]
+            for case in evaluation.cases
+            for structure, score in zip(evaluation.structures, case.labels, strict=True)
+        ),
     ]
 
 

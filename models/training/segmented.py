@@ -52,6 +52,8 @@ class SegmentationEvaluation(Evaluation):
     kind: Literal["segmentation"] = "segmentation"
     structures: tuple[str, ...]
     cases: tuple[CaseScore, ...]
+    folds_sha256: tuple[str, ...] = ()  # where each case was asked of the weights of its fold: those of the folds
+    shipped: tuple[CaseScore, ...] = ()  # there too: the package's own weights, and the cases that chose them
 
     def worst(self, count: int) -> tuple[CaseScore, ...]:
         """The cases of the lowest mean Dice, the lowest first."""

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy.ndimage import binary_erosion
 
-from models.training.evaluate import Compared
+from models.training.marking_examiner import Compared
 from models.training.scores import dice
 from models.volume import Vector, Volume
 from service.derived.drawing import CAPTION, INK, MARGIN, PAPER, Colour, letters, scale_bar, write

@@ -11,8 +11,11 @@ import typer
 from models.inference import pick_device
 from models.registry import PackageError, read
 from models.training.cases import Case
-from models.training.evaluate import Examiner, SegmentationExaminer, compared, evaluate
+from models.training.evaluate import evaluate
 from models.training.evaluation import EVALUATION, AnyEvaluation, card_lines
+from models.training.exam import Examiner
+from models.training.marking_examiner import SegmentationExaminer, compared
+from models.training.run import run_of
 from models.training.segmented import CaseScore, SegmentationEvaluation
 from service.commands.comparison import comparison
 from service.commands.evaluation_page import Picture, page
@@ -25,10 +28,14 @@ _WORST = 3
 
 @application.command()
 def main(
-    folder: Path, data: Path | None = None, device: Literal["auto", "cpu", "cuda"] = "auto", html: Path | None = None
+    folder: Path,
+    data: Path | None = None,
+    run: Path | None = None,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    html: Path | None = None,
 ) -> None:
     """Evaluate the package in FOLDER, write evaluation.json and the card's table, and one page where it is wanted."""
-    examiner, evaluation = evaluate(folder, data, pick_device(device))
+    examiner, evaluation = evaluate(folder, data, pick_device(device), run or run_of(folder))
     typer.echo("\n".join(card_lines(evaluation)))
     typer.echo(f"written: {folder / EVALUATION}")
     if html:

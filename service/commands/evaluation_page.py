@@ -8,7 +8,7 @@ from html import escape
 from models.manifest import Manifest
 from models.training.calibration import reliability
 from models.training.classified import ClassificationEvaluation, ClassifiedCase
-from models.training.evaluation import AnyEvaluation, table
+from models.training.evaluation import AnyEvaluation, confusion_rows, table
 from models.training.ranking import precision_recall, roc
 from models.training.segmented import CaseScore, LabelScore, SegmentationEvaluation
 from service.commands.charts import agreement_plot, precision_recall_plot, reliability_plot, roc_plot, strip_plot
@@ -52,6 +52,7 @@ def page(manifest: Manifest, evaluation: AnyEvaluation, dated: str, pictures: Se
         f"<h1>{escape(title)}</h1>",
         _table([[], *_facts(manifest, evaluation, dated)]),
         f"<h2>Figures</h2><p class=faint>{escape(_ON_INTERVALS)}</p>{_table(table(evaluation))}",
+        *([_table(confusion_rows(evaluation))] if isinstance(evaluation, ClassificationEvaluation) else []),
         f"<h2>Charts</h2>{''.join(charts)}",
         *(["<h2>Worst cases</h2>", *map(_picture, pictures)] if pictures else []),
         f"<h2>Cases</h2>{_table(rows)}",

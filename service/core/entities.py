@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from models.intake import RadiographFacts
 from models.volume import Grid
 from service.core.identity import digest, instance_set
 
@@ -190,10 +191,8 @@ class Projection:
     """A radiograph: an input of its own, without a place in the patient."""
 
     slices: tuple[Slice]
-    rows: int
-    columns: int
+    facts: RadiographFacts
     scale: ImageScale | None
-    view: str  # View Position: PA, AP, LL, ...; empty when it is not said
     laterality: str
     split_by: str = ""
 
@@ -222,6 +221,7 @@ class StackRecord:
     study_instance_uid: str
     frames: tuple[FrameReference, ...]
     grid: Grid | None  # None: a radiograph
+    radiograph: RadiographFacts | None  # None: a volume
     places: tuple[float, ...]  # as those of a Stack
     split_by: str
     modality: str

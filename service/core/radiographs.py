@@ -1,11 +1,14 @@
 """Projection images: which instances are radiographs, and what a millimetre is on them."""
 
+from models.intake import RadiographFacts
+from service.core.ages import age_years
 from service.core.entities import ImageScale, PixelSpacing, Projection, Slice
 
 ATTRIBUTES = (
     "Rows",
     "Columns",
     "ViewPosition",
+    "PatientPosition",
     "ImageLaterality",
     "Laterality",
     "PresentationIntentType",
@@ -19,6 +22,7 @@ _STORAGE = "1.2.840.10008.5.1.4.1.1."
 _RADIOGRAPHY = {f"{_STORAGE}{root}" for root in ("1", "1.1", "1.1.1")}  # CR, DX for presentation, DX for processing
 _SECONDARY_CAPTURE = f"{_STORAGE}7"
 _MODALITIES = {"CR", "DX", "RG"}
+_VIEWS = {"AP", "PA", "LL", "RL"}
 _SAME = 1e-3  # of a spacing, relative
 
 
@@ -38,10 +42,14 @@ def radiograph(each: Slice) -> Projection:
     """The image as a radiograph of its own."""
     return Projection(
         slices=(each,),
-        rows=_whole(each.value("Rows")),
-        columns=_whole(each.value("Columns")),
+        facts=RadiographFacts(
+            view=each.value("ViewPosition") or _misplaced_view(each),
+            body_part=each.value("BodyPartExamined"),
+            age_years=age_years(each.value("PatientAge")),
+            rows=_whole(each.value("Rows")),
+            columns=_whole(each.value("Columns")),
+        ),
         scale=scale_of(each),
-        view=each.value("ViewPosition"),
         laterality=each.value("ImageLaterality") or each.value("Laterality"),
     )
 
@@ -61,6 +69,12 @@ def scale_of(each: Slice) -> ImageScale | None:
         return ImageScale(at_detector, "at the detector", False)
     scanned = _pair(each.value("NominalScannedPixelSpacing"))
     return ImageScale(scanned, "of the scanned film", False) if scanned else None
+
+
+def _misplaced_view(each: Slice) -> str:
+    """The view where Patient Position says it, as some converters have it: no patient lies "PA" (PS3.3 C.7.3.1.1.2)."""
+    position = each.value("PatientPosition").upper()
+    return position if position in _VIEWS else ""
 
 
 def _kind_of_pixel_spacing(each: Slice, spacing: PixelSpacing, at_detector: PixelSpacing | None) -> tuple[str, bool]:

@@ -8,6 +8,7 @@ from service.derived.origin import Origin
 
 Code = tuple[str, str, str]  # value, coding scheme, meaning
 
+PRIVATE_SCHEME = "99ISOCENTER"  # of codes that no scheme has
 _OBSERVER_TYPE = ("121005", "DCM", "Observer Type")
 _DEVICE = ("121007", "DCM", "Device")
 _DEVICE_UID = ("121012", "DCM", "Device Observer UID")
@@ -30,6 +31,14 @@ def coded(code: Code) -> Dataset:
     written = Dataset()
     written.CodeValue, written.CodingSchemeDesignator, written.CodeMeaning = code
     return written
+
+
+def private_scheme() -> Dataset:
+    """Whose our own codes are (PS3.16 8.2): every object that has one says it."""
+    scheme = Dataset()
+    scheme.CodingSchemeDesignator, scheme.CodingSchemeName = PRIVATE_SCHEME, "Codes of Isocenter"
+    scheme.CodingSchemeResponsibleOrganization = MANUFACTURER
+    return scheme
 
 
 def device_observer(origin: Origin) -> list[Dataset]:

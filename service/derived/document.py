@@ -66,7 +66,7 @@ def page(material: Material) -> Page:
             f"received {origin.made_at:%Y-%m-%d %H:%M}",
         ),
         table=tuple(wording.lines(findings)),
-        said=" ".join(filter(None, (_nothing(findings), wording.absent(findings)))),
+        said=" ".join(filter(None, (_nothing(findings), wording.absent(findings), *findings.remarks))),
         provenance=tuple(provenance(findings.algorithm, origin).split("; ")),
     )
 

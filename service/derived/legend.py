@@ -73,7 +73,7 @@ def _entries(findings: Findings) -> list[_Entry]:
 def _sentences(findings: Findings, hidden: int) -> Sequence[str]:
     more = f"{hidden} more are in the report." if hidden else ""
     bars = "Bar: probability; mark on it: operating point." if findings.scores else ""
-    return [sentence for sentence in (more, wording.absent(findings), bars) if sentence]
+    return [sentence for sentence in (more, wording.absent(findings), *findings.remarks, bars) if sentence]
 
 
 def _draw(pen: ImageDraw.ImageDraw, at: Place, entry: _Entry, room: int) -> None:

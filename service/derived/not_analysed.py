@@ -10,15 +10,14 @@ from pydicom.uid import BasicTextSRStorage, SecondaryCaptureImageStorage
 
 from service.core.jobs import Job
 from service.core.refusals import Notice
-from service.derived.content_items import Code, coded, device_observer, item
+from service.derived.content_items import PRIVATE_SCHEME, Code, coded, device_observer, item, private_scheme
 from service.derived.finish import MANUFACTURER, SERIES_NUMBERS, finish
 from service.derived.origin import Origin
 from service.derived.page import page
 from service.derived.sources import add_empty_identity
 
 TITLE = "NOT ANALYSED"
-_SCHEME = "99ISOCENTER"  # of codes that no scheme has: what the headings of a notice mean
-_TITLE = ("NOT_ANALYSED", _SCHEME, TITLE)
+_TITLE = ("NOT_ANALYSED", PRIVATE_SCHEME, TITLE)
 _SERIES_UID = ("112002", "DCM", "Series Instance UID")
 _SOURCE = ("121324", "DCM", "Source image")
 
@@ -61,7 +60,7 @@ def build_report(sources: Sequence[Dataset], said: Sequence[Line], notice: Notic
     report.PerformedProcedureCodeSequence = []
     report.CurrentRequestedProcedureEvidenceSequence = [_evidence(sources[0])]
     report.ValueType, report.ContinuityOfContent = "CONTAINER", "SEPARATE"
-    report.ConceptNameCodeSequence, report.CodingSchemeIdentificationSequence = [coded(_TITLE)], [_scheme()]
+    report.ConceptNameCodeSequence, report.CodingSchemeIdentificationSequence = [coded(_TITLE)], [private_scheme()]
     report.ContentSequence = [
         *device_observer(origin),
         *(item("CONTAINS", "TEXT", _heading(line), TextValue=line.text) for line in said),
@@ -118,12 +117,5 @@ def _reference(source: Dataset) -> Dataset:
     return item
 
 
-def _scheme() -> Dataset:
-    item = Dataset()
-    item.CodingSchemeDesignator, item.CodingSchemeName = _SCHEME, "Headings of notices"
-    item.CodingSchemeResponsibleOrganization = MANUFACTURER
-    return item
-
-
 def _heading(line: Line) -> Code:
-    return (line.heading.upper().replace(" ", "_"), _SCHEME, line.heading)
+    return (line.heading.upper().replace(" ", "_"), PRIVATE_SCHEME, line.heading)

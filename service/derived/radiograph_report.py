@@ -38,7 +38,8 @@ _PRESENCE = codes.DCM.PresenceOfProperty
 def build(material: Material, made: Made) -> list[Dataset]:
     """A report with one measurement group for each finding, in the order of the vocabulary, or one that there is none.
 
-    A score is stated with its operating point, and as present or absent. Raises Broken when there is not one source.
+    A score is stated with its operating point, as present or absent, and with the remarks on its input. Raises Broken
+    when there is not one source.
     """
     heat_maps = made.get(Kind.HEAT_MAP, ())
     return [report(material, list(_groups(material, heat_maps)) or [_nothing(material)], heat_maps)]
@@ -63,12 +64,13 @@ def _groups(material: Material, heat_maps: Sequence[Dataset]) -> Iterator[Templa
 
 def _score(material: Material, number: int, score: Score) -> Template:
     stated = codes.cid240.Present if score.is_positive else codes.cid240.Absent
-    return sr.MeasurementsAndQualitativeEvaluations(
+    group = sr.MeasurementsAndQualitativeEvaluations(
         **_what(material, "score", number, score.term, [parameter(operating_point(score))]),
         measurements=_probability(score.probability),
         qualitative_evaluations=[sr.QualitativeEvaluation(_PRESENCE, stated)],
         source_images=[_source_of_group(material)],
     )
+    return extended(group, *map(comment, material.findings.remarks))
 
 
 def _box(material: Material, number: int, box: Box) -> Template:

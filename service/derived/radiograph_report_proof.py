@@ -83,8 +83,9 @@ def _due(material: Material, heat_maps: Sequence[str]) -> Iterator[tuple[str, li
     """Every group that has to be there: what a person calls it, and all that it has to state."""
     findings, image = material.findings, _image(material)
     whole = Statement(_SOURCE_OF_MEASUREMENT, image)
+    remarks = [Statement(_COMMENT, each) for each in findings.remarks]
     for number, score in enumerate(findings.scores, start=1):
-        yield _group(material, "score", number, score.term, [*_of_score(score), whole])
+        yield _group(material, "score", number, score.term, [*_of_score(score), *remarks, whole])
     for number, box in enumerate(findings.boxes, start=1):
         (top, left), (bottom, right) = box.low, box.high
         outline = Shape("POLYLINE", (left, top, right, top, right, bottom, left, bottom, left, top))

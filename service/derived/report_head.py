@@ -9,6 +9,7 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from models.findings import Algorithm
+from service.derived.content_items import PRIVATE_SCHEME, private_scheme
 from service.derived.finish import MANUFACTURER, SERIES_NUMBERS, device_uid, finish
 from service.derived.material import Material
 from service.derived.sources import instances
@@ -48,7 +49,14 @@ def report(material: Material, groups: Sequence[Template], drawn: Sequence[Datas
         is_final=False,
         is_verified=False,
     )
+    if _has_private_code(document):
+        document.CodingSchemeIdentificationSequence = [private_scheme()]
     return finish(document, sources[0], algorithm, material.origin)
+
+
+def _has_private_code(document: Dataset) -> bool:
+    designators = (each.value for each in document.iterall() if each.keyword == "CodingSchemeDesignator")
+    return PRIVATE_SCHEME in designators
 
 
 def _procedure(source: Dataset) -> Code:

@@ -16,6 +16,7 @@ from pydicom.multival import MultiValue
 from pydicom.uid import UID
 
 from service.core import radiographs
+from service.core.ages import age_on
 from service.core.entities import Frame, FrameReference, Instance, Orientation, PixelSpacing, Plane, Triple
 from service.core.errors import Broken, TryAgain
 from service.core.expectation import HINTS
@@ -51,6 +52,8 @@ _KEYWORDS = tuple(dict.fromkeys((*ROUTING, *SPLITTING, *GEOMETRY, *HINTS, *radio
 _OF_FRAMES = (*SPLITTING, *GEOMETRY)
 _OF_ONE_IMAGE = (
     "PatientID",
+    "PatientBirthDate",
+    "StudyDate",
     "QualityControlImage",
     "LossyImageCompression",
     "FrameOfReferenceUID",
@@ -160,8 +163,15 @@ def _instance(header: _Header, meta: _FileMeta, bytes_left: int) -> Instance:
         phantom=is_phantom(_text(header.get("QualityControlImage")), _text(header.get("PatientID"))),
         pixels_missing=bytes_left < (needed := _native_bytes(header, meta)) and needed > 0,
         lossy=is_lossy(meta.transfer_syntax_uid, _text(header.get("LossyImageCompression"))),
-        attributes={keyword: text for keyword in _KEYWORDS if (text := _text(header.get(keyword)))},
+        attributes=_attributes(header),
     )
+
+
+def _attributes(header: _Header) -> dict[str, str]:
+    """Those that assembling and routing need; an age that is not stated is counted, and the day of birth is left."""
+    attributes = {keyword: text for keyword in _KEYWORDS if (text := _text(header.get(keyword)))}
+    counted = age_on(_text(header.get("PatientBirthDate")), _text(header.get("StudyDate")))
+    return attributes if "PatientAge" in attributes or not counted else attributes | {"PatientAge": counted}
 
 
 def _frames(header: _Header) -> Iterator[Frame]:

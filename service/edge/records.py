@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from models.findings import Algorithm, Box, Change, Findings, HeatMap, Measurement, Point, Region, Score
+from models.intake import RadiographFacts
 from models.manifest import Term
 from models.volume import Grid, LabelMap
 from service.core.entities import FrameReference, Reason, StackRecord
@@ -33,6 +34,7 @@ def keep_part(spool: Spool, part: Part) -> None:
     }
     if isinstance(part, StackRecord):
         plain["grid"] = part.grid and _plain_grid(part.grid)
+        plain["radiograph"] = part.radiograph and asdict(part.radiograph)
     spool.place(spool.stack(part.stack_id), json.dumps(plain, indent=1).encode())
 
 
@@ -55,7 +57,8 @@ def read_part(spool: Spool, stack_id: str) -> Part:
         if "reason" in plain:
             return RefusalRecord(**plain | {"reason": Reason(plain["reason"])})
         grid = plain["grid"] and _grid(plain["grid"])
-        return StackRecord(**plain | {"grid": grid, "places": tuple(plain["places"])})
+        facts = plain["radiograph"] and RadiographFacts(**plain["radiograph"])
+        return StackRecord(**plain | {"grid": grid, "radiograph": facts, "places": tuple(plain["places"])})
     except (OSError, KeyError, TypeError, ValueError) as error:
         words = f"stacks/{stack_id}.json is gone or not ours ({type(error).__name__})"
         raise TryAgain(f"{words}; it is made again from incoming/") from error
@@ -128,6 +131,7 @@ _PLAIN_FINDINGS: dict[str, TypeAdapter[Any]] = {  # what JSON holds; arrays lie 
     "measurements": TypeAdapter(tuple[Measurement, ...]),
     "changes": TypeAdapter(tuple[Change, ...]),
     "places": TypeAdapter(tuple[float, ...]),
+    "remarks": TypeAdapter(tuple[str, ...]),
 }
 
 

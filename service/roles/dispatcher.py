@@ -148,7 +148,7 @@ def router_for(settings: Settings) -> route.Router:
             place = place_of_rule(settings, index, "model")
             sentence = f"rule {rule.name!r} names the model {rule.model!r}, which no package has"
             raise ConfigurationError(f"{place}: {sentence}; {nearest(rule.model, packages)}")
-    return route.Router(settings.rules, packages, settings.node.inferring.phantom_models_may_answer_for_patients)
+    return route.Router(settings.rules, packages, settings.node.inferring.allowed)
 
 
 if __name__ == "__main__":

@@ -109,7 +109,7 @@ def bench_of(settings: Settings) -> Bench:
         spool=settings.spool,
         packages=settings.package_folders,
         device=inferring.device,
-        phantom_models_may_answer=inferring.phantom_models_may_answer_for_patients,
+        allowed=inferring.allowed,
     )
 
 

@@ -139,7 +139,7 @@ def test_a_synthetic_radiograph_is_a_radiograph(image: Callable[[], Dataset], tm
     (part,) = split([read_instance(tmp_path / "image.dcm")])
     assert isinstance(part, Projection)
     assert part.scale is not None
-    assert (part.rows, part.columns, part.scale.spacing.between_rows_mm) == (48, 40, 0.2)
+    assert (part.facts.rows, part.facts.columns, part.scale.spacing.between_rows_mm) == (48, 40, 0.2)
 
 
 @pytest.fixture(scope="module")

@@ -66,6 +66,6 @@ def test_a_notice_that_is_made_again_has_the_same_names_and_bytes(spool: Spool) 
 
 
 def test_a_requeued_notice_runs_no_model(spool: Spool) -> None:
-    bench = Bench(spool.root, (), "cpu", phantom_models_may_answer=False)
+    bench = Bench(spool.root, (), "cpu")
     infer(bench, notice_in(spool))
     assert not spool.work("job").exists()

@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 
+from models.findings import Findings
+from models.manifest import Code
 from service.assemble import record_of
 from service.core.errors import Unproven
 from service.core.jobs import Job, State
 from service.core.profiles import PRESETS, Kind, Profile
 from service.core.stacking import split
 from service.derived.catalogue import CATALOGUE
+from service.derived.content_tree import groups
 from service.derived.material import Made, Material
 from service.edge.part10 import read_instance
 from service.edge.records import keep_findings, keep_part, read_plan
@@ -30,12 +33,16 @@ GRID = factories.grid(spacing_mm=(2.5, 0.8, 1.1), shape=(12, 40, 32))
 @pytest.fixture
 def spool(tmp_path: Path) -> Spool:
     """A spool with a stack and its findings."""
-    spool = Spool(tmp_path / "spool")
-    for image in factories.ct_series(GRID):
+    return spool_with(tmp_path, factories.ct_series(GRID), factories.findings(GRID))
+
+
+def spool_with(folder: Path, images: Sequence[Dataset], findings: Findings) -> Spool:
+    spool = Spool(folder / "spool")
+    for image in images:
         assert receive(spool, image).status == 0x0000
     (stack,) = split(read_instance(path) for path in (spool.root / "incoming").iterdir())
     keep_part(spool, replace(record_of(stack, NOW), stack_id="stack"))
-    keep_findings(spool, "job", factories.findings(GRID))
+    keep_findings(spool, "job", findings)
     return spool
 
 
@@ -152,3 +159,22 @@ def test_every_object_says_what_it_came_from(spool: Spool) -> None:
             assert words in provenance
         assert "configuration " in provenance
         assert "input " in provenance
+
+
+@pytest.mark.parametrize(("height_m", "expected"), [("1.80", True), ("180", False)], ids=["said", "not plausible"])
+def test_a_volume_index_is_reported_where_the_images_say_height_and_weight(
+    tmp_path: Path, height_m: str, expected: bool
+) -> None:
+    index = Code(value="LAVI", scheme="99ISOCENTER", meaning="Left atrium volume index")
+    label = factories.LABELS[0].model_copy(update={"volume_index": index})
+    images = factories.ct_series(GRID)
+    for image in images:
+        image.PatientSize, image.PatientWeight = height_m, "76"
+    spool = spool_with(tmp_path, images, factories.findings(GRID, structures=[label]))
+    report(Desk(spool.root, {}, "0.1.0"), job("pacs"))
+    (document,) = [each for each in map(dcmread, spool.outbox("job").glob("*.dcm")) if each.Modality == "SR"]
+    volume, *indices = groups(document)[0].numbers
+    assert [(each.name, each.unit) for each in indices] == [(("LAVI", "99ISOCENTER"), ("ml/m2", "UCUM"))] * expected
+    assert [each.value for each in indices] == pytest.approx([volume.value / (180 * 76 / 3600) ** 0.5] * expected)
+    schemes = [each.CodingSchemeDesignator for each in document.get("CodingSchemeIdentificationSequence", [])]
+    assert schemes == ["99ISOCENTER"] * expected

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from models.training.calibration import reliability
-from models.training.evaluate import Compared
 from models.training.evaluation import AnyEvaluation
+from models.training.marking_examiner import Compared
 from models.training.ranking import roc
 from service.commands.charts import agreement_plot, reliability_plot, roc_plot, strip_plot
 from service.commands.comparison import TRUTH, comparison, where_they_differ

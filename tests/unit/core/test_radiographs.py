@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from models.intake import RadiographFacts
 from service.core.entities import Frame, Instance, PixelSpacing, Projection, Reason, Refusal
 from service.core.stacking import split
 from tests.instances import instance
@@ -80,11 +81,30 @@ def test_a_spacing_that_is_none_is_not_invented(text: str) -> None:
     assert only(image(said={"PixelSpacing": text})).scale is None
 
 
+@pytest.mark.parametrize(
+    ("said", "view"),
+    [
+        pytest.param({"ViewPosition": "AP", "PatientPosition": "PA"}, "AP", id="where it belongs"),
+        pytest.param({"PatientPosition": "PA"}, "PA", id="where some converters put it"),
+        pytest.param({"PatientPosition": "HFS"}, "", id="a patient who lies on the back"),
+        pytest.param({"PatientPosition": "XX"}, "", id="no position at all"),
+    ],
+)
+def test_a_view_is_found_where_it_is_said(said: dict[str, str], view: str) -> None:
+    assert only(image(said=said)).facts.view == view
+
+
+def test_the_facts_of_a_radiograph_are_those_of_its_header() -> None:
+    facts = only(image(said={"BodyPartExamined": "CHEST", "PatientAge": "004Y"})).facts
+    assert facts == RadiographFacts(view="", body_part="CHEST", age_years=4.0, rows=200, columns=180)
+
+
 def test_every_image_of_a_series_is_an_input_of_its_own() -> None:
     frontal = image(number=1, said={"ViewPosition": "PA"})
     lateral = image(number=2, said={"ViewPosition": "LL", "ImageLaterality": "L"})
     parts = split([frontal, lateral])
-    assert [(part.view, part.laterality) for part in parts if isinstance(part, Projection)] == [("PA", ""), ("LL", "L")]
+    seen = [(part.facts.view, part.laterality) for part in parts if isinstance(part, Projection)]
+    assert seen == [("PA", ""), ("LL", "L")]
     assert len({part.stack_id for part in parts}) == 2
 
 

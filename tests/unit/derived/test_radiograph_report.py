@@ -297,3 +297,13 @@ def test_a_changed_report_is_caught(change: Callable[[Dataset], object], sentenc
 def test_findings_that_cannot_be_are_caught(findings: Findings, sentence: str) -> None:
     with pytest.raises(Unproven, match=sentence):
         prove(written(findings), findings)
+
+
+def test_what_a_site_has_set_aside_stands_beside_every_score_and_is_proven() -> None:
+    said = replace(FINDINGS, remarks=("Set aside by this site: the patient's age is not known.",))
+    objects = written(said)
+    for group in range(len(FINDINGS.scores)):
+        assert [each.value for each in stated(objects[1], group, ("121106", "DCM"))] == list(said.remarks)
+    prove(objects, said)
+    with pytest.raises(Unproven, match=r"what .* states"):
+        prove(written(), said)

@@ -131,3 +131,23 @@ def test_what_went_through_lossy_compression_stays_lossy(
     image.PixelData = encapsulate([bytes(8)]) if image.file_meta.TransferSyntaxUID.is_compressed else image.PixelData
     (tmp_path / "image.dcm").write_bytes(encode(image))
     assert read_instance(tmp_path / "image.dcm").lossy is lossy
+
+
+@pytest.mark.parametrize(
+    ("said", "age"),
+    [
+        pytest.param({"PatientAge": "053Y", "PatientBirthDate": "20200101"}, "053Y", id="stated"),
+        pytest.param({"PatientAge": "", "PatientBirthDate": "20211231"}, "004Y", id="counted"),
+        pytest.param({"PatientAge": "", "PatientBirthDate": ""}, "", id="not known"),
+    ],
+)
+def test_an_age_that_is_not_stated_is_counted_and_the_day_of_birth_goes_no_further(
+    said: dict[str, str], age: str, image: Dataset, tmp_path: Path
+) -> None:
+    image.StudyDate = "20260101"
+    for keyword, value in said.items():
+        setattr(image, keyword, value)
+    (tmp_path / "image.dcm").write_bytes(encode(image))
+    seen = read_instance(tmp_path / "image.dcm")
+    assert seen.value("PatientAge") == age
+    assert not said["PatientBirthDate"] or said["PatientBirthDate"] not in repr(seen)

@@ -1,16 +1,22 @@
 """What one stage leaves for the next comes back as it was."""
 
 from dataclasses import fields, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from models.findings import Findings, HeatMap, Measurement, Region
+from models.intake import RadiographFacts
 from models.manifest import Measure
 from models.regions import on_planes
+from service.assemble import record_of
 from service.core.errors import TryAgain
-from service.edge.records import keep_findings, read_findings
+from service.core.stacking import split
+from service.derived.encoding import encode
+from service.edge.part10 import read_instance
+from service.edge.records import keep_findings, keep_part, read_findings, read_stack
 from service.edge.spool import Spool
 from tests import factories
 
@@ -24,6 +30,10 @@ def spool(tmp_path: Path) -> Spool:
 
 def of_a_radiograph() -> Findings:
     return factories.radiograph_findings(factories.dx_image())
+
+
+def of_a_radiograph_outside_of_the_intake() -> Findings:
+    return replace(of_a_radiograph(), remarks=("The age is not known.",))
 
 
 def of_a_volume() -> Findings:
@@ -49,8 +59,14 @@ def of_uneven_planes() -> Findings:
 
 @pytest.mark.parametrize(
     "findings",
-    [of_a_radiograph(), of_a_volume(), of_uneven_planes(), Findings(factories.ALGORITHM)],
-    ids=["radiograph", "volume", "uneven planes", "nothing"],
+    [
+        of_a_radiograph(),
+        of_a_radiograph_outside_of_the_intake(),
+        of_a_volume(),
+        of_uneven_planes(),
+        Findings(factories.ALGORITHM),
+    ],
+    ids=["radiograph", "remarks", "volume", "uneven planes", "nothing"],
 )
 def test_findings_come_back_as_they_were_kept(spool: Spool, findings: Findings) -> None:
     keep_findings(spool, "job", findings)
@@ -74,3 +90,15 @@ def test_half_of_the_findings_are_none(spool: Spool, name: str) -> None:
     (spool.work("job") / name).unlink()
     with pytest.raises(TryAgain):
         read_findings(spool, "job")
+
+
+def test_the_record_of_a_radiograph_comes_back_with_its_facts(spool: Spool, tmp_path: Path) -> None:
+    image = factories.dx_image()
+    image.PatientAge, image.ViewPosition = "009M", "AP"
+    (tmp_path / "image.dcm").write_bytes(encode(image))
+    (part,) = split([read_instance(tmp_path / "image.dcm")])
+    record = record_of(part, datetime(2026, 1, 1, tzinfo=UTC))
+    keep_part(spool, record)
+    back = read_stack(spool, part.stack_id)
+    assert (back.grid, back.frames, back.modality) == (None, record.frames, "DX")
+    assert back.radiograph == RadiographFacts("AP", str(image.BodyPartExamined), 0.75, 48, 40)

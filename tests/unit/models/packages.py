@@ -8,7 +8,7 @@ import torch
 import yaml
 
 from models import networks
-from models.manifest import Segmentation
+from models.manifest import Classification, PatchSegmentation
 from models.registry import BUILT_IN, Package, digest, read
 from models.runtimes import safetensors
 
@@ -34,9 +34,42 @@ def written(**changes: Any) -> dict[str, Any]:
     return manifest | changes
 
 
-def manifest(**changes: Any) -> Segmentation:
+def manifest(**changes: Any) -> PatchSegmentation:
     """A manifest as a value."""
-    return Segmentation.model_validate(written(**changes))
+    return PatchSegmentation.model_validate(written(**changes))
+
+
+def classifier_written(**changes: Any) -> dict[str, Any]:
+    """The manifest of a model that judges radiographs, as it stands in a file."""
+    term = {"name": "Square", "category": CODE, "type": CODE, "color_rgb": [1, 2, 3]}
+    manifest: dict[str, Any] = {
+        "name": "tiny_square",
+        "version": "1.0.0",
+        "title": "Tiny square",
+        "task": "classify",
+        "evidence": "real",
+        "intake": {"modalities": ["DX"], "pixels": {"minimum": 16}},
+        "preprocessing": {"rows": 32, "columns": 32, "fit": "stretch", "intensity": {"kind": "standardize"}},
+        "network": {"name": "resnet18", "channels": [8, 8, 16, 16]},
+        "classes": [term | {"operating_point": 0.5, "calibration": {"slope": 1.0, "offset": 0.0}}],
+        "heat_map": "cam",
+        "weights": {"sha256": "0" * 64},
+        "licences": {"training_data": "Apache-2.0", "weights": "Apache-2.0"},
+    }
+    return manifest | changes
+
+
+def classifier(**changes: Any) -> Classification:
+    """The same as a value."""
+    return Classification.model_validate(classifier_written(**changes))
+
+
+def classifier_with_weights(folder: Path, **changes: Any) -> Package:
+    """A complete package that judges radiographs, of fresh weights of a fixed seed."""
+    torch.manual_seed(0)
+    said = classifier(**changes)
+    network = networks.build_for_images(said.network, classes=len(said.classes))
+    return _sealed(folder, network.state_dict(), classifier_written(**changes))
 
 
 def put(folder: Path, manifest: dict[str, Any]) -> Path:
@@ -50,9 +83,13 @@ def with_weights(folder: Path, **changes: Any) -> Package:
     """A complete package whose weights are fresh ones of a fixed seed."""
     torch.manual_seed(0)
     network = networks.build(manifest(**changes).network, classes=len(manifest(**changes).labels) + 1)
+    return _sealed(folder, network.state_dict(), written(**changes))
+
+
+def _sealed(folder: Path, weights: dict[str, torch.Tensor], manifest: dict[str, Any]) -> Package:
     folder.mkdir(parents=True)
-    safetensors.save(network.state_dict(), folder / "weights.safetensors")
-    sealed = written(**changes) | {"weights": {"sha256": digest(folder / "weights.safetensors")}}
+    safetensors.save(weights, folder / "weights.safetensors")
+    sealed = manifest | {"weights": {"sha256": digest(folder / "weights.safetensors")}}
     (folder / "manifest.yaml").write_text(yaml.safe_dump(sealed), encoding="utf-8")
     return read(folder)
 

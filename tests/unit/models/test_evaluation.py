@@ -13,9 +13,9 @@ from models.training.classified import (
     ClassScore,
     classification_evaluation,
 )
-from models.training.evaluate import score_label
 from models.training.evaluation import BEGIN, END, card_lines, read_evaluation, table, write_evaluation
 from models.training.figures import Evaluation, Figure, Metric, identity
+from models.training.marking_examiner import score_label
 from models.training.segmented import (
     CaseScore,
     LabelScore,

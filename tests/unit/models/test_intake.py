@@ -1,12 +1,14 @@
 """Why a model must not run, in words."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
-from models.intake import objections, value_objections
-from models.manifest import Intake, Span
+from models.intake import RadiographFacts, age_objections, objections, radiograph_objections, value_objections
+from models.manifest import Intake, RadiographIntake, Span
 from models.registry import find, segmentation
 from models.volume import Grid, Volume
 from tests import factories
@@ -108,3 +110,59 @@ def test_ordinary_values_meet_no_objection() -> None:
 def test_the_hippocampus_model_declines_a_whole_head() -> None:
     head = crop(shape=(176, 256, 256))
     assert any("across" in sentence for sentence in objections(segmentation(find()["hippocampus"]).intake, "MR", head))
+
+
+CHEST = RadiographIntake(
+    modalities=("DX", "CR"),
+    views=("AP", "PA"),
+    body_parts=("CHEST",),
+    age_years=Span(minimum=1, maximum=5),
+    pixels=Span(minimum=200, maximum=4000),
+    lossy=False,
+)
+CHILD = RadiographFacts(view="AP", body_part="CHEST", age_years=4.0, rows=1000, columns=800)
+
+
+def test_a_radiograph_that_the_model_was_validated_on_meets_no_objection() -> None:
+    assert radiograph_objections(CHEST, "DX", CHILD) == ()
+    assert radiograph_objections(CHEST, "CR", replace(CHILD, view="pa", body_part="Chest")) == ()
+    assert age_objections(CHEST, CHILD) == ()
+
+
+@pytest.mark.parametrize(
+    ("facts", "sentence"),
+    [
+        ({"view": "LL"}, "the view is LL; the model was validated on AP or PA"),
+        ({"view": ""}, "the view is not stated; the model was validated on AP or PA"),
+        ({"body_part": "KNEE"}, "the body part is KNEE; the model was validated on CHEST"),
+        ({"columns": 199}, "the image has 1000 x 199 pixels; the model was validated on 200 to 4000 along both"),
+    ],
+    ids=["view", "no view", "body part", "pixels"],
+)
+def test_a_fact_of_a_radiograph_outside_of_the_intake_is_named(facts: dict[str, Any], sentence: str) -> None:
+    assert radiograph_objections(CHEST, "DX", replace(CHILD, **facts)) == (sentence,)
+
+
+def test_the_modality_and_compression_of_a_radiograph_are_judged_as_those_of_a_volume() -> None:
+    objections = radiograph_objections(CHEST, "MG", CHILD, lossy=True)
+    assert [sentence.partition(";")[0] for sentence in objections] == [
+        "the modality is MG",
+        "the image went through lossy compression",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("age_years", "sentence"),
+    [
+        (58.0, "the patient's age is 58 years; the model was validated on 1 to 5 years"),
+        (0.25, "the patient's age is 0.25 years; the model was validated on 1 to 5 years"),
+        (None, "the patient's age is not known; the model was validated on 1 to 5 years"),
+    ],
+    ids=["adult", "infant", "not known"],
+)
+def test_an_age_outside_of_the_intake_is_named(age_years: float | None, sentence: str) -> None:
+    assert age_objections(CHEST, replace(CHILD, age_years=age_years)) == (sentence,)
+
+
+def test_an_unknown_age_is_inside_of_an_intake_that_is_open() -> None:
+    assert age_objections(CHEST.model_copy(update={"age_years": Span()}), replace(CHILD, age_years=None)) == ()

@@ -17,6 +17,7 @@ from models.measurement import (
     LONG_AXIS,
     MEAN,
     Likelihoods,
+    indexed,
     is_axial,
     longest_diameters_mm,
     measured,
@@ -193,3 +194,39 @@ def test_measuring_changes_neither_voxels_nor_what_the_model_said_already() -> N
     regions = measured(said, factories.volume()).regions
 
     assert regions == said.regions
+
+
+INDEX = Code(value="LAVI", scheme="99ISOCENTER", meaning="Left atrium volume index")
+
+
+def index_of(body_surface_m2: float | None, label: Label, values: int = 1) -> list[Measurement]:
+    array = np.zeros((4, 5, 6), np.uint8)
+    array[1:3, 2:4, 1:5] = values
+    found_there = findings_of(array, factories.grid(shape=array.shape), label)
+    return by_name(indexed(found_there, body_surface_m2).regions[0], INDEX)
+
+
+def test_a_volume_is_indexed_by_the_surface_where_its_label_wants_it() -> None:
+    wanting = factories.LABELS[0].model_copy(update={"volume_index": INDEX})
+    (index,) = index_of(1.6, wanting)
+    assert index.value == pytest.approx(16 * 2.5e-3 / 1.6)
+    assert (index.unit.value, index.unit.scheme) == ("ml/m2", "UCUM")
+
+
+@pytest.mark.parametrize(
+    ("surface", "wants", "value"),
+    [(None, True, 1), (1.6, False, 1), (1.6, True, 0)],
+    ids=["surface not known", "not wanted", "not found"],
+)
+def test_no_volume_is_indexed_otherwise(surface: float | None, wants: bool, value: int) -> None:
+    label = factories.LABELS[0].model_copy(update={"volume_index": INDEX if wants else None})
+    assert index_of(surface, label, value) == []
+
+
+def test_indexing_twice_leaves_one_index_and_what_was_measured_before() -> None:
+    label = asking(Measure.DIAMETERS).model_copy(update={"volume_index": INDEX})
+    grid = factories.grid()
+    measured_once = measured(findings_of(factories.labels() == 1, grid, label), factories.volume(grid))
+    twice = indexed(indexed(measured_once, 1.5), 2.0).regions[0]
+    assert [each.name for each in twice.measurements] == [LONG_AXIS, DIAMETER, INDEX]
+    assert twice.measurements[-1].value == pytest.approx(twice.volume_ml / 2.0)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 from models.inference import load
 from models.manifest import Preprocessing, Window
@@ -19,7 +20,8 @@ from models.training.augmentation import apply, centre_for, draw
 from models.training.cases import Example, as_example, names_in, read_case
 from models.training.evaluate import evaluate
 from models.training.losses import dice_and_cross_entropy
-from models.training.patches_course import Examples, PatchesCourse
+from models.training.marking_course import Examples
+from models.training.patches_course import PatchesCourse
 from models.training.recipe import Augmentation, Folder, Recipe, read_recipe
 from models.training.split import shuffled, split_for
 from models.training.train import train
@@ -185,6 +187,8 @@ def test_a_trained_package_is_sealed_and_predicts(package: Path, decathlon: Path
     verify(trained)
     assert load(trained, "cpu")(read_case(decathlon, "case_0").volume).layers[0].labels.shape == (10, 14, 12)
     assert (tmp_path / "run" / "log.csv").read_text(encoding="utf-8").startswith("iteration,seconds,loss,Liver")
+    with Image.open(tmp_path / "run" / "curves.png") as curves:
+        assert curves.size == (720, 600)
 
 
 def test_training_ends_early_when_its_patience_does(package: Path, decathlon: Path, tmp_path: Path) -> None:
@@ -196,14 +200,13 @@ def test_training_ends_early_when_its_patience_does(package: Path, decathlon: Pa
 
 
 def test_evaluating_writes_the_cards_numbers_and_leaves_its_prose(
-    package: Path, decathlon: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    package: Path, decathlon: Path, tmp_path: Path
 ) -> None:
     where = [str(package), "--data", str(decathlon), "--device", "cpu"]
-    main(["train", *where, "--run", str(tmp_path / "run")])
-    main(["evaluate", *where])
+    main([*where, "--run", str(tmp_path / "run")])
+    evaluate(package, decathlon, "cpu")
     card = (package / "CARD.md").read_text(encoding="utf-8")
     assert "|  | Liver |" in card
-    assert "|  | Liver |" in capsys.readouterr().out
     assert "old numbers" not in card
     assert card.startswith("# Tiny")
     assert card.endswith("Limits.\n")
