@@ -109,6 +109,9 @@ class Change:
     after: Measurement
     measured_before_on: date
     earlier_series_uid: str
+    differences: tuple[Measurement, ...] = ()  # how much more or less it is now
+    size: Code | None = None  # what has become of a lesion
+    remark: str = ""  # what a reader has to know of the comparison, in words
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,6 +128,7 @@ class Findings:
     measurements: tuple[Measurement, ...] = ()  # of the whole image
     changes: tuple[Change, ...] = ()
     remarks: tuple[str, ...] = ()  # what whoever reads it must know of the input, in sentences
+    not_compared: str = ""  # why there are no changes to tell although there are earlier studies, in words
     places: tuple[float, ...] = ()  # of unevenly spaced source planes among the grid's slices: models/uneven.py
 
     @property

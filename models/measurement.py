@@ -18,6 +18,8 @@ from models.volume import Grid, Vector, Volume
 
 AXIAL_DEGREES = 30.0  # planes whose normal lies within this of the body axis are axial: no gantry tilts further
 ENCLOSED = 0.5  # of what surrounds a lesion is the organ it lies in
+VOLUME = Code(value="118565006", scheme="SCT", meaning="Volume")
+CUBIC_CENTIMETRE = Code(value="cm3", scheme="UCUM", meaning="cubic centimeter")  # one ml, and CID 7462 lists it
 LONG_AXIS = Code(value="103339001", scheme="SCT", meaning="Long Axis")
 DIAMETER = Code(value="81827009", scheme="SCT", meaning="Diameter")
 ATTENUATION = Code(value="112031", scheme="DCM", meaning="Attenuation Coefficient")

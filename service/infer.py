@@ -17,8 +17,9 @@ from service.core.entities import StackRecord
 from service.core.errors import Broken, TryAgain, Unsuitable
 from service.core.jobs import Job
 from service.core.suitability import NOTHING_ELSE, Allowance, remarks, why_not
+from service.edge.following import follow
 from service.edge.pixels import read_image
-from service.edge.records import keep_findings, read_stack, stack_frames
+from service.edge.records import keep_findings, keep_following, read_following, read_stack, stack_frames
 from service.edge.spool import Spool
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -35,9 +36,17 @@ class Bench:
 
 
 def infer(bench: Bench, job: Job) -> None:
-    """Leave the job's findings in work/. Raises as `answer`."""
-    if not job.notice:  # a notice that is requeued: there is nothing to infer
-        keep_findings(Spool(bench.spool), job.job_id, answer(bench, job))
+    """Leave the job's findings in work/, and which of its lesions are those of an earlier result. Raises as `answer`.
+
+    What was matched once stays as it is: the earlier images may leave the spool before those of the job.
+    """
+    if job.notice:  # one that is requeued: there is nothing to infer
+        return
+    spool, findings = Spool(bench.spool), answer(bench, job)
+    following = read_following(spool, job.job_id) or follow(spool, job, findings)
+    if following:
+        keep_following(spool, job.job_id, following)
+    keep_findings(spool, job.job_id, findings)
 
 
 def answer(bench: Bench, job: Job) -> Findings:

@@ -9,10 +9,12 @@ from pydicom.dataset import Dataset
 from models.findings import Findings
 from models.measurement import indexed
 from models.nifti import encode_labels
+from service.core.comparison import compared, volumes
 from service.core.errors import Unproven
 from service.core.identity import digest
 from service.core.jobs import Job
 from service.core.outbox import Reference
+from service.core.priors import Result
 from service.core.profiles import USUAL, Profile
 from service.core.refusals import Notice, SayWhyNot
 from service.derived import not_analysed
@@ -23,10 +25,20 @@ from service.derived.findings_json import encode_findings
 from service.derived.material import Material
 from service.derived.notice_proof import prove_notice_picture, prove_notice_report
 from service.derived.origin import Origin
+from service.derived.subject import subject_of
 from service.edge.file_meta import kept_digest
 from service.edge.part10 import read_frame_headers, read_header, read_reference
 from service.edge.pixels import read_image
-from service.edge.records import keep_plan, path_of, read_findings, read_part, read_stack, stack_frames
+from service.edge.records import (
+    keep_plan,
+    keep_result,
+    path_of,
+    read_findings,
+    read_following,
+    read_part,
+    read_stack,
+    stack_frames,
+)
 from service.edge.side_files import keep_side_files, layer_names
 from service.edge.spool import Spool
 
@@ -56,11 +68,30 @@ def report(desk: Desk, job: Job) -> None:
         references[sop_instance_uid] = read_reference(path)
     if desk.with_side_files & set(job.destinations) and not job.notice:
         _leave_side_files(spool, job)
+    if not job.notice:
+        keep_result(spool, _result(spool, job))
     keep_plan(spool, job.job_id, {name: [references[uid] for uid in objects] for name, objects in plan.items()})
 
 
+def _result(spool: Spool, job: Job) -> Result:
+    """What later studies of the patient are compared with."""
+    subject = subject_of(_first_header(spool, job))
+    return Result(job.job_id, job.stack_id, subject, job.model, job.version, volumes(read_findings(spool, job.job_id)))
+
+
+def _since(spool: Spool, job: Job, findings: Findings, source: Dataset) -> Findings:
+    """The findings with what has changed since the result that the job is compared with."""
+    study_date = subject_of(source).study_date
+    return compared(findings, job.prior, job.version, study_date, read_following(spool, job.job_id))
+
+
+def _first_header(spool: Spool, job: Job) -> Dataset:
+    ((path, _), *_) = stack_frames(spool, read_stack(spool, job.stack_id))
+    return read_header(path)
+
+
 def _leave_side_files(spool: Spool, job: Job) -> None:
-    findings = read_findings(spool, job.job_id)
+    findings = _since(spool, job, read_findings(spool, job.job_id), _first_header(spool, job))
     layers = [encode_labels(layer) for layer in findings.layers]
     said = encode_findings(findings, job, read_stack(spool, job.stack_id), layer_names(len(layers)))
     keep_side_files(spool, job.job_id, layers, said)
@@ -103,7 +134,8 @@ def material(desk: Desk, job: Job, profile: Profile, findings: Findings) -> Mate
         input_digest=digest(f"{frame} {digests[path]}" for path, frame in files),
     )
     sources = read_frame_headers(files)
-    return Material(sources, indexed(findings, body_surface_m2(sources)), origin, profile, image)
+    said = _since(spool, job, indexed(findings, body_surface_m2(sources)), sources[0])
+    return Material(sources, said, origin, profile, image)
 
 
 def _notice(desk: Desk, job: Job, notice: Notice) -> dict[str, dict[str, bytes]]:

@@ -12,11 +12,13 @@ from service.core.entities import Slice, whole
 from service.core.errors import Broken, TryAgain, whereabouts
 from service.core.identity import job_id, notice_id
 from service.core.jobs import Job, State, distinct
+from service.core.priors import choose
 from service.core.refusals import CURE_OF_UNSUITED, NEVER_TOLD, Notice, RefusalRecord, SayWhyNot, cure_of
 from service.core.routing import Match, Rule, match, match_attributes
 from service.core.suitability import NOTHING_ELSE, Allowance, why_not
+from service.derived.subject import subject_of
 from service.edge.ledger import Ledger
-from service.edge.part10 import read_instance
+from service.edge.part10 import read_header, read_instance
 from service.edge.records import Part, path_of, read_part
 from service.edge.spool import Spool
 
@@ -148,7 +150,7 @@ def tick(spool: Spool, ledger: Ledger, router: Router, now: datetime) -> None:
         for each in judged:
             notices = list(_notices(router, each, at_work, now))
             if not notices or all(found):  # a part that is not judged yet may be the one that the model runs on
-                _decide(ledger, router, each, notices, now)
+                _decide(spool, ledger, router, each, notices, now)
 
 
 def _judged(spool: Spool, ledger: Ledger, router: Router, stack_id: str, series: str) -> Judged | None:
@@ -185,16 +187,31 @@ def _notices(router: Router, judged: Judged, at_work: set[str], now: datetime) -
             yield router.notice(decision, judged.part, now)
 
 
-def _decide(ledger: Ledger, router: Router, judged: Judged, notices: Sequence[Job], now: datetime) -> None:
+def _decide(
+    spool: Spool, ledger: Ledger, router: Router, judged: Judged, notices: Sequence[Job], now: datetime
+) -> None:
     part = judged.part
     runs = [router.job(decision.match.rule, part, now) for decision in judged.decisions if decision.runs]
     wanted = distinct([*runs, *notices])
     words = "not analysed" if isinstance(part, RefusalRecord) else summary(judged.decisions)
     told = dict.fromkeys(destination for notice in notices for destination in notice.destinations)
+    wanted = list(_planned(spool, ledger, part, wanted))
     ledger.decide(part.stack_id, f"{words}; told to {', '.join(told)}" if told else words, wanted)
     structlog.get_logger().info(
         "stack routed", series=part.series_instance_uid, stack=part.stack_id, jobs=[job.job_id for job in wanted]
     )
+
+
+def _planned(spool: Spool, ledger: Ledger, part: Part, wanted: Sequence[Job]) -> Iterator[Job]:
+    """The jobs, each new one with the earlier result that it will be compared with, whenever it is run."""
+    runs = [job for job in wanted if not job.notice and not ledger.has_job(job.job_id)]
+    if not runs:
+        yield from wanted
+        return
+    subject = subject_of(read_header(path_of(spool, part, part.sop_instance_uids[0])))
+    for job in wanted:
+        known = ledger.results_of(subject.patient, job.model) if job in runs and subject.patient else []
+        yield replace(job, prior=choose(subject, known))
 
 
 def summary(decisions: Sequence[Decision]) -> str:

@@ -7,12 +7,24 @@ from datetime import date, datetime
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
+from scipy.ndimage import gaussian_filter
 
 from models.findings import Algorithm, Box, Change, Findings, HeatMap, Measurement, Point, Score
 from models.manifest import Code, Label, Measure, Span, Term
-from models.measurement import ATTENUATION, DIAMETER, HOUNSFIELD, MEAN, MILLIMETRE, Likelihoods, measured
+from models.measurement import (
+    ATTENUATION,
+    CUBIC_CENTIMETRE,
+    DIAMETER,
+    HOUNSFIELD,
+    MEAN,
+    MILLIMETRE,
+    VOLUME,
+    Likelihoods,
+    measured,
+)
 from models.regions import found
 from models.volume import Grid, LabelMap, Matrix, Radiograph, Volume
+from service.core.comparison import LARGER, differences
 from service.core.profiles import USUAL, Kind, Profile
 from service.derived import measurement_report, segmentation, synthetic
 from service.derived.material import Material
@@ -107,6 +119,16 @@ AREA = Measurement(
     unit=Code(value="mm2", scheme="UCUM", meaning="Square millimeter"),
     derivation=Code(value="373098007", scheme="SCT", meaning="Mean"),
 )
+_CHANGE_OF_LESION = Change(
+    NODULE,
+    Measurement(VOLUME, 1.5, CUBIC_CENTIMETRE),
+    Measurement(VOLUME, 2.25, CUBIC_CENTIMETRE),
+    date(2025, 3, 4),
+    "1.2.3",
+    differences(1.5, 2.25, days=400),
+    LARGER,
+    "Earlier by version 0.9.0 of the model, now by 1.0.0.",
+)
 ORIGIN = Origin(job_id="0123456789abcdef", made_at=datetime(2026, 2, 3, 4, 5, 6, 789), software_version="0.1.0")
 
 
@@ -148,6 +170,12 @@ def volume(on: Grid | None = None, seed: int = 0) -> Volume:
     on = on or grid()
     values = np.random.default_rng(seed).normal(50.0, 40.0, on.shape)
     return Volume(on, values.astype(np.float32))
+
+
+def smooth_volume(on: Grid, seed: int = 0) -> Volume:
+    """Clouds around 50 HU that images of two days have in common: they can be laid on each other."""
+    clouds = gaussian_filter(volume(on, seed).values, 2.5)
+    return Volume(on, (50 + 1000 * (clouds - clouds.mean())).astype(np.float32))
 
 
 def ct_series(on: Grid | None = None, seed: str = "test", missing: Sequence[int] = ()) -> list[Dataset]:
@@ -203,7 +231,10 @@ def radiograph_findings(image: Dataset) -> Findings:
         points=(Point(EFFUSION, (rows / 3, columns / 7), 0.3),),
         heat_maps=(HeatMap(PNEUMONIA, heat((rows, columns))), HeatMap(EFFUSION, heat((rows, columns), seed=1))),
         measurements=(HEART_RATIO,),
-        changes=(Change(PNEUMONIA, AREA, replace(AREA, value=987.0), date(2025, 1, 2), "1.2.3.4"),),
+        changes=(
+            Change(PNEUMONIA, AREA, replace(AREA, value=987.0), date(2025, 1, 2), "1.2.3.4"),
+            Change(PNEUMONIA, AREA, AREA, date(2025, 1, 2), "1.2.3.4", (HEART_RATIO,), LARGER, "As it was shown."),
+        ),
     )
 
 
@@ -256,7 +287,8 @@ def rich_findings(on: Grid | None = None, algorithm: Algorithm = ALGORITHM) -> F
         boxes=(Box(NODULE, (-20.0, 0.0, 5.0), (10.0, 20.0, 30.0), 0.7, (attenuation,)),),
         points=(Point(NODULE, (1.0, 2.0, 3.0), 0.6),),
         measurements=(attenuation,),
-        changes=(Change(LABELS[0], before, after, date(2025, 3, 4), "1.2.3"),),
+        changes=(Change(LABELS[0], before, after, date(2025, 3, 4), "1.2.3"), _CHANGE_OF_LESION),
+        not_compared="not compared with what came before",
     )
 
 

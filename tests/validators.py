@@ -45,6 +45,7 @@ KNOWN_OF_TEMPLATES = {
     '(122405,DCM,"Algorithm Manufacturer"): Content Item not in template': _NEWER,
     '(111000,DCM,"Algorithm Family"): Content Item not in template': _NEWER,
     '(121052,DCM,"Presence of property"): Content Item not in template': "a qualitative evaluation: any concept may be",
+    '(442714003,SCT,"Difference in size"): Content Item not in template': _ADDED,
     '(121106,DCM,"Comment"): Content Item not in template': _ADDED,
     '(121080,DCM,"Best illustration of finding"): Content Item not in template': _ADDED,
     '(111060,DCM,"Study Date"): Content Item not in template': _ADDED,

@@ -13,14 +13,16 @@ def mirrored_mean(
 ) -> NDArray[np.float32]:
     """The mean over every choice of `axes` to mirror along: volume (z, y, x), answers (classes, z, y, x).
 
+    Answers are probabilities in memory of their own: they are averaged in place.
+
     Raises ValueError when an answer has anything in it that is not a finite number.
     """
     mirrors = _subsets(axes)
     with torch.inference_mode():
-        mean = _mirrored_answer(answer, volume, mirrors[0]) / len(mirrors)
+        mean = _mirrored_answer(answer, volume, mirrors[0]).div_(len(mirrors))
         for chosen in mirrors[1:]:
-            mean += _mirrored_answer(answer, volume, chosen) / len(mirrors)
-    if not bool(torch.isfinite(mean).all()):
+            mean += _mirrored_answer(answer, volume, chosen).div_(len(mirrors))
+    if not bool(mean.sum().isfinite()):  # of probabilities: finite exactly where each of them is, in no memory
         raise ValueError("the network answered with values that are not finite numbers")
     return np.asarray(mean.cpu().numpy(), dtype=np.float32)
 
@@ -28,6 +30,8 @@ def mirrored_mean(
 def _mirrored_answer(
     answer: Callable[[torch.Tensor], torch.Tensor], volume: torch.Tensor, axes: tuple[int, ...]
 ) -> torch.Tensor:
+    if not axes:  # an answer may be as large as all the rest together: it is not copied for nothing
+        return answer(volume)
     return answer(volume.flip(axes)).flip([axis + 1 for axis in axes])
 
 

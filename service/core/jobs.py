@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from service.core.errors import Broken, NoRoom, TryAgain, Unsuitable
+from service.core.priors import Prior
 from service.core.refusals import Notice, together
 
 
@@ -94,6 +95,7 @@ class Job:
     attempts: int  # of the step at hand that failed
     created_at: datetime
     notice: Notice | None = None  # None: the model is to run
+    prior: Prior | None = None  # None: no earlier result was known when it was planned
 
 
 def distinct(wanted: Iterable[Job]) -> list[Job]:

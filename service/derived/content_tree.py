@@ -35,6 +35,7 @@ _COMMENT: Term = ("121106", "DCM")
 _DERIVATION: Term = ("121401", "DCM")
 _UNCERTAINTIES: tuple[Term, Term] = (("371886008", "SCT"), ("371885007", "SCT"))
 _TIME_POINT: Term = ("C2348792", "UMLS")
+_SIZE: Term = ("442714003", "SCT")
 _EARLIER_DAY: Term = ("111060", "DCM")
 _EARLIER_SERIES: Term = ("112002", "DCM")
 
@@ -78,6 +79,7 @@ class Group:
     comment: str | None = None
     parameter: str | None = None  # what the algorithm was set to
     time_point: str | None = None
+    size: Term | None = None  # how it differs from what was measured earlier
     earlier: tuple[date, str] | None = None  # day and Series of what was measured then
 
 
@@ -130,6 +132,7 @@ def _group(item: Dataset) -> Group:
         presence=_coded(item, _PRESENCE),
         comment=_value(item, _COMMENT, "TextValue"),
         parameter=_value(item, _PARAMETERS, "TextValue"),
+        size=_coded(item, _SIZE),
         time_point=_value(item, _TIME_POINT, "TextValue"),
         earlier=_earlier(item),
     )

@@ -35,6 +35,8 @@ def expected(material: Material, made: Made) -> list[tuple[str, Group]]:
         due.append(_tracked(material, "image", 1, ("", measured)))
     for number, change in enumerate(findings.changes, 1):
         due += [_tracked(material, when, number, group) for when, group in _change(change)]
+    if findings.not_compared:
+        due.append(_tracked(material, "comparison", 1, ("", Group(comment=findings.not_compared))))
     if not due:
         due.append(_tracked(material, "image", 1, ("", Group(comment=NOTHING_FOUND))))
     algorithm = findings.algorithm.name, findings.algorithm.version
@@ -111,9 +113,10 @@ def _placed(material: Material, found: Sequence[Box | Point]) -> Iterator[tuple[
 def _change(change: Change) -> Iterator[tuple[str, tuple[str, Group]]]:
     about, name = _about(change.term), change.term.name
     earlier = change.measured_before_on, change.earlier_series_uid
-    before, after = (_number(each) for each in (change.before, change.after))
-    yield "earlier", (name, replace(about, numbers=(before,), time_point="earlier", earlier=earlier))
-    yield "now", (name, replace(about, numbers=(after,), time_point="now"))
+    size = _pair(change.size) if change.size else None
+    then, now = (_number(change.before),), tuple(map(_number, (change.after, *change.differences)))
+    yield "earlier", (name, replace(about, numbers=then, time_point="earlier", earlier=earlier))
+    yield "now", (name, replace(about, numbers=now, time_point="now", comment=change.remark or None, size=size))
 
 
 def _about(term: Term) -> Group:

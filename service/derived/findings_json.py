@@ -46,6 +46,7 @@ def encode_findings(findings: Findings, job: Job, stack: StackRecord, layer_file
         "heat_maps": list(map(_heat_map, findings.heat_maps)),
         "measurements": list(map(_measurement, findings.measurements)),
         "changes": list(map(_change, findings.changes)),
+        "not_compared": findings.not_compared or None,
     }
     return json.dumps(said, indent=1, ensure_ascii=False).encode()
 
@@ -92,6 +93,9 @@ def _change(change: Change) -> Plain:
         "after": _measurement(change.after),
         "measured_before_on": change.measured_before_on.isoformat(),
         "earlier_series_uid": change.earlier_series_uid,
+        "differences": list(map(_measurement, change.differences)),
+        "size": change.size and _code(change.size),
+        "remark": change.remark or None,
     }
 
 

@@ -72,8 +72,9 @@ def _entries(findings: Findings) -> list[_Entry]:
 
 def _sentences(findings: Findings, hidden: int) -> Sequence[str]:
     more = f"{hidden} more are in the report." if hidden else ""
+    earlier = f"{findings.not_compared[:1].upper()}{findings.not_compared[1:]}." if findings.not_compared else ""
     bars = "Bar: probability; mark on it: operating point." if findings.scores else ""
-    return [sentence for sentence in (more, wording.absent(findings), *findings.remarks, bars) if sentence]
+    return [sentence for sentence in (more, wording.absent(findings), *findings.remarks, earlier, bars) if sentence]
 
 
 def _draw(pen: ImageDraw.ImageDraw, at: Place, entry: _Entry, room: int) -> None:

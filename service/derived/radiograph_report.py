@@ -20,6 +20,7 @@ from service.derived.report_groups import NOTHING_FOUND
 from service.derived.report_head import report
 from service.derived.report_items import (
     CONTAINS,
+    beside_numbers,
     comment,
     extended,
     finding_sites,
@@ -138,12 +139,13 @@ def _before(material: Material, number: int, change: Change) -> Template:
 
 
 def _after(material: Material, number: int, change: Change) -> Template:
-    return sr.MeasurementsAndQualitativeEvaluations(
+    group = sr.MeasurementsAndQualitativeEvaluations(
         **_what(material, "now", number, change.term),
         time_point_context=sr.TimePointContext("now"),
-        measurements=[numeric(change.after)],
+        measurements=[numeric(each) for each in (change.after, *change.differences)],
         source_images=[_source_of_group(material)],
     )
+    return extended(group, *beside_numbers(change))
 
 
 def _what(

@@ -38,6 +38,7 @@ _REGION, _PURPOSE = ("111030", "DCM"), ("130400", "DCM")
 _BOUNDED_BY, _REPRESENTATIVE_POINT = ("75958009", "SCT"), ("128140", "DCM")
 _SEGMENT, _SOURCE_OF_SEGMENT = ("121214", "DCM"), ("121233", "DCM")
 _TIME_POINT, _DAY, _SERIES_UID = ("C2348792", "UMLS"), ("111060", "DCM"), ("112002", "DCM")
+_SIZE = ("442714003", "SCT")
 _COMMENT, _NOTHING_FOUND = ("121106", "DCM"), "Nothing was found."
 
 
@@ -107,7 +108,9 @@ def _due(material: Material, heat_maps: Sequence[str]) -> Iterator[tuple[str, li
         series = Statement(_SERIES_UID, change.earlier_series_uid)
         then = [Statement(_TIME_POINT, "earlier"), _number(change.before), day, series]
         yield _group(material, "earlier", number, change.term, then)
-        now = [Statement(_TIME_POINT, "now"), _number(change.after), whole]
+        now = [Statement(_TIME_POINT, "now"), *map(_number, (change.after, *change.differences)), whole]
+        now += [Statement(_COMMENT, change.remark)] if change.remark else []
+        now += [Statement(_SIZE, _code(change.size))] if change.size else []
         yield _group(material, "now", number, change.term, now)
 
 

@@ -10,12 +10,13 @@ from pydicom import Dataset
 from pydicom.sr.codedict import codes
 
 from models.findings import Box, Change, Measurement, Point, Score
-from models.manifest import Code
+from models.measurement import CUBIC_CENTIMETRE, MEAN, VOLUME
 from models.regions import largest_planes
 from service.core.profiles import Kind
 from service.derived.material import Made, Material
 from service.derived.report_items import (
     CONTAINS,
+    beside_numbers,
     comment,
     extended,
     finding_sites,
@@ -30,10 +31,6 @@ from service.derived.report_items import (
     tracking_identifier,
 )
 from service.derived.terms import Structure, concept, structures
-
-VOLUME = Code(value="118565006", scheme="SCT", meaning="Volume")
-CUBIC_CENTIMETRE = Code(value="cm3", scheme="UCUM", meaning="cubic centimeter")  # one ml, and CID 7462 lists it
-MEAN = Code(value="373098007", scheme="SCT", meaning="Mean")
 
 NOTHING_FOUND = "Nothing was found."
 _FACES = tuple((axis, side) for axis in range(3) for side in (0, 1))
@@ -58,6 +55,9 @@ def groups(material: Material, made: Made) -> list[Template]:
         said.append(plain_group(material, tracking_identifier(material, "image"), None, findings.measurements))
     for number, change in enumerate(findings.changes, start=1):
         said += _change(material, number, change)
+    if findings.not_compared:
+        group = plain_group(material, tracking_identifier(material, "comparison"), None)
+        said.append(extended(group, comment(findings.not_compared)))
     if not said:
         nothing = plain_group(material, tracking_identifier(material, "image"), None)
         said.append(extended(nothing, comment(NOTHING_FOUND)))
@@ -181,12 +181,12 @@ def _change(material: Material, number: int, change: Change) -> Iterator[Templat
             material,
             tracking_identifier(material, when, number, change.term),
             change.term,
-            [measurement],
+            measurements,
             time_point=sr.TimePointContext(when),
         )
-        for when, measurement in (("earlier", change.before), ("now", change.after))
+        for when, measurements in (("earlier", [change.before]), ("now", [change.after, *change.differences]))
     )
     day = sr.DateContentItem(codes.DCM.StudyDate, change.measured_before_on, CONTAINS)
     series = sr.UIDRefContentItem(codes.DCM.SeriesInstanceUID, change.earlier_series_uid, CONTAINS)
     yield extended(earlier, day, series)
-    yield now
+    yield extended(now, *beside_numbers(change))

@@ -7,13 +7,14 @@ from highdicom.sr.templates import Template
 from pydicom import Dataset
 from pydicom.sr.codedict import codes
 
-from models.findings import Algorithm, Measurement, Score
+from models.findings import Algorithm, Change, Measurement, Score
 from models.manifest import Code, Term
 from service.derived.material import Material
 from service.derived.sources import reference
 from service.derived.terms import ARTIFICIAL_INTELLIGENCE, concept, tracking
 
 PROBABILITY = Code(value="122157", scheme="DCM", meaning="Probability")
+DIFFERENCE_IN_SIZE = Code(value="442714003", scheme="SCT", meaning="Difference in size")
 PERCENT = Code(value="%", scheme="UCUM", meaning="Percent")
 CONTAINS = sr.RelationshipTypeValues.CONTAINS
 
@@ -91,6 +92,14 @@ def parameter(text: str) -> sr.TextContentItem:
 def comment(text: str) -> sr.TextContentItem:
     """What a person may read and no program has to."""
     return sr.TextContentItem(codes.DCM.Comment, text, CONTAINS)
+
+
+def beside_numbers(change: Change) -> list[Dataset]:
+    """What a change says beside its numbers: what there is to know of it, and what has become of a lesion."""
+    said: list[Dataset] = [comment(change.remark)] if change.remark else []
+    if change.size:
+        said.append(sr.CodeContentItem(concept(DIFFERENCE_IN_SIZE), concept(change.size), CONTAINS))
+    return said
 
 
 def key_image(source: Dataset) -> sr.ImageContentItem:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from models.findings import Box, Change, Findings, Measurement, Point, Region, Score
 from models.manifest import Code
 
-_UNITS = {"[hnsf'U]": "HU", "1": "", "cm3": "ml"}
+_UNITS = {"[hnsf'U]": "HU", "1": "", "cm3": "ml", "cm3/a": "ml a year"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,9 @@ def mark_line(mark: Box | Point) -> Line:
 def change_line(change: Change) -> Line:
     """A measurement now, and what it was before."""
     before = f"{change.measured_before_on}: {number(change.before)}"
-    return Line(change.term.name, number(change.after), f"{change.after.name.meaning}; {before}")
+    size = [_lower(change.size)] if change.size else []
+    said = [change.after.name.meaning, before, *size, *map(_signed, change.differences), *filter(None, [change.remark])]
+    return Line(change.term.name, number(change.after), "; ".join(said))
 
 
 def mark_name(mark: Box | Point) -> str:
@@ -99,6 +101,7 @@ def lines(findings: Findings) -> list[Line]:
         *map(mark_line, marks(findings)),
         *(Line(each.name.meaning, number(each)) for each in findings.measurements),
         *map(change_line, findings.changes),
+        *([Line("Earlier studies", "", findings.not_compared)] if findings.not_compared else []),
     ]
 
 
@@ -113,6 +116,10 @@ def absent(findings: Findings) -> str:
 def is_anything(findings: Findings) -> bool:
     """True when there is something that a person should look at."""
     return bool(findings.found or marks(findings) or any(score.is_positive for score in findings.scores))
+
+
+def _signed(difference: Measurement) -> str:
+    return f"{'+' if difference.value > 0 else ''}{number(difference)}"
 
 
 def _lower(code: Code) -> str:

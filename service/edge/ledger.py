@@ -16,11 +16,12 @@ from sqlalchemy.engine import Connection, Row
 from service.core.errors import Broken, TryAgain
 from service.core.jobs import ACTIVE, MOST_LAPSES, Event, Job, State, wait
 from service.core.outbox import DeliveryState, Reference
+from service.core.priors import Result
 from service.edge.database import connect, migrate
 from service.edge.outbox import Outbox, add_delivery
 from service.edge.questions import STANDS, Standing, job_of
 from service.edge.steps import note, step, upsert
-from service.edge.tables import deliveries, jobs, series, stacks
+from service.edge.tables import deliveries, jobs, results, series, stacks
 
 _SUPERSEDED = "a later arrival changed the stack: a new job has it"
 _UNSENT = deliveries.c.state.in_([DeliveryState.WAITING, DeliveryState.PARKED, DeliveryState.DEAD])
@@ -159,11 +160,24 @@ class Ledger(Outbox):
             values = {"next_at": next_at, "attempts": job.attempts + counts}
             connection.execute(jobs.update().where(jobs.c.job_id == job.job_id).values(values))
 
-    def report(self, job: Job, worker: str, plan: Mapping[str, Sequence[Reference]], now: datetime) -> None:
-        """End REPORTING, with one delivery per object and destination as planned. Raises TryAgain as `settle`."""
+    def report(
+        self,
+        job: Job,
+        worker: str,
+        plan: Mapping[str, Sequence[Reference]],
+        now: datetime,
+        result: Result | None = None,
+    ) -> None:
+        """End REPORTING, with one delivery per object and destination as planned. Raises TryAgain as `settle`.
+
+        `result` is what later studies of the patient are compared with.
+        """
         with self._engine.begin() as connection:
             if self._settle(connection, job, worker, Event.DONE, now, "") is not State.REPORTED:
                 return
+            if result:
+                kept = {"job_id": job.job_id, "patient": result.subject.patient, "model": job.model, "result": result}
+                upsert(connection, results, kept)
             for destination, objects in plan.items():
                 for reference in objects:
                     add_delivery(connection, job.job_id, reference, destination, now)

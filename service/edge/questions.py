@@ -14,7 +14,8 @@ from service.core.circuit import CLOSED, Circuit
 from service.core.errors import Broken
 from service.core.jobs import Job, State
 from service.core.outbox import LEFT_TO_A_PERSON, DeliveryState
-from service.edge.tables import attempts, circuits, deliveries, events, jobs, series, stacks
+from service.core.priors import Result
+from service.edge.tables import attempts, circuits, deliveries, events, jobs, results, series, stacks
 
 
 class Standing(StrEnum):
@@ -105,6 +106,17 @@ class Questions:
         theirs = (jobs.c.stack_id == stack_id, jobs.c.state == State.DECLINED, jobs.c.notice.is_(None))
         rows = self._plain(sql.select(jobs.c.job_id, jobs.c.reason).where(*theirs))
         return {row["job_id"]: row["reason"] for row in rows}
+
+    def results_of(self, patient: str, model: str) -> list[Result]:
+        """What a model measured of a patient, in stacks that no late instance changed; by digest of the patient."""
+        found = results.join(jobs, results.c.job_id == jobs.c.job_id).join(stacks, jobs.c.stack_id == stacks.c.stack_id)
+        theirs = (results.c.patient == patient, results.c.model == model, stacks.c.standing != Standing.SUPERSEDED)
+        wanted = sql.select(results.c.result).select_from(found).where(*theirs).order_by(results.c.job_id)
+        return [row["result"] for row in self._plain(wanted)]
+
+    def has_job(self, job_id: str) -> bool:
+        """True when there is a job of exactly this id."""
+        return bool(self._plain(sql.select(jobs.c.job_id).where(jobs.c.job_id == job_id)))
 
     def models_at_work(self, series_instance_uid: str) -> set[str]:
         """The models that run, ran or will run on a stack that the Series consists of."""

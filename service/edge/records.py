@@ -19,11 +19,16 @@ from models.volume import Grid, LabelMap
 from service.core.entities import FrameReference, Reason, StackRecord
 from service.core.errors import Broken, TryAgain
 from service.core.outbox import Reference
+from service.core.priors import Following, Result
 from service.core.refusals import RefusalRecord
 from service.edge.spool import InstanceName, Spool
 
 Part = StackRecord | RefusalRecord
 _PLAN = "plan.json"
+_RESULT = "result.json"
+_RESULTS = TypeAdapter(Result)
+_FOLLOWING = "following.json"
+_FOLLOWINGS = TypeAdapter(Following)
 
 
 def keep_part(spool: Spool, part: Part) -> None:
@@ -122,6 +127,36 @@ def read_plan(spool: Spool, job_id: str) -> dict[str, list[Reference]]:
         raise TryAgain(f"outbox/{job_id} is incomplete; requeue the job") from error
 
 
+def keep_result(spool: Spool, result: Result) -> None:
+    """Leave what a job measured beside its objects, for the ledger to take in."""
+    spool.place(spool.outbox(result.job_id) / _RESULT, _RESULTS.dump_json(result, indent=1))
+
+
+def read_result(spool: Spool, job_id: str) -> Result | None:
+    """What a job measured; None where there is nothing that later studies could be compared with: it is a notice."""
+    try:
+        return _RESULTS.validate_json((spool.outbox(job_id) / _RESULT).read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise TryAgain(f"outbox/{job_id} is incomplete; requeue the job") from error
+
+
+def keep_following(spool: Spool, job_id: str, following: Following) -> None:
+    """Leave which lesions of a job are those of its prior, in work/."""
+    spool.place(spool.work(job_id) / _FOLLOWING, _FOLLOWINGS.dump_json(following, indent=1))
+
+
+def read_following(spool: Spool, job_id: str) -> Following | None:
+    """Which lesions of a job are those of its prior; None where there was nothing to match."""
+    try:
+        return _FOLLOWINGS.validate_json((spool.work(job_id) / _FOLLOWING).read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise TryAgain(f"work/{job_id} is incomplete or not ours; requeue the job") from error
+
+
 _PLAIN_FINDINGS: dict[str, TypeAdapter[Any]] = {  # what JSON holds; arrays lie beside it
     "algorithm": TypeAdapter(Algorithm),
     "regions": TypeAdapter(tuple[Region, ...]),
@@ -130,6 +165,7 @@ _PLAIN_FINDINGS: dict[str, TypeAdapter[Any]] = {  # what JSON holds; arrays lie 
     "points": TypeAdapter(tuple[Point, ...]),
     "measurements": TypeAdapter(tuple[Measurement, ...]),
     "changes": TypeAdapter(tuple[Change, ...]),
+    "not_compared": TypeAdapter(str),
     "places": TypeAdapter(tuple[float, ...]),
     "remarks": TypeAdapter(tuple[str, ...]),
 }

@@ -4,9 +4,11 @@ import json
 from dataclasses import asdict
 from datetime import UTC, datetime
 
+from pydantic import TypeAdapter
 from sqlalchemy import Column, Dialect, ForeignKey, Index, Integer, MetaData, String, Table, Text, UniqueConstraint
 from sqlalchemy.types import TypeDecorator
 
+from service.core.priors import Prior, Result
 from service.core.refusals import Notice, SayWhyNot
 
 
@@ -43,6 +45,40 @@ class NoticeText(TypeDecorator[Notice]):
         """From text."""
         plain = json.loads(value) if value else None
         return Notice(**plain | {"say": SayWhyNot(plain["say"])}) if plain else None
+
+
+_PRIOR = TypeAdapter(Prior)
+_RESULT = TypeAdapter(Result)
+
+
+class PriorText(TypeDecorator[Prior]):
+    """What a job is compared with, as JSON."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Prior | None, dialect: Dialect) -> str | None:
+        """To text."""
+        return _PRIOR.dump_json(value).decode() if value else None
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Prior | None:
+        """From text."""
+        return _PRIOR.validate_json(value) if value else None
+
+
+class ResultText(TypeDecorator[Result]):
+    """What a job measured, as JSON."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Result | None, dialect: Dialect) -> str | None:
+        """To text."""
+        return _RESULT.dump_json(value).decode() if value else None
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Result | None:
+        """From text."""
+        return _RESULT.validate_json(value) if value else None
 
 
 metadata = MetaData()
@@ -95,7 +131,18 @@ jobs = Table(
     Column("created_at", Moment, nullable=False),
     Column("changed_at", Moment, nullable=False),
     Column("notice", NoticeText, nullable=True),  # why the model did not run; none: it is to run
+    Column("prior", PriorText, nullable=True),  # what it is compared with, fixed when it was planned
     Index("jobs_by_state", "state", "next_at"),
+)
+
+results = Table(  # what jobs measured: later studies of the patient are compared with it
+    "results",
+    metadata,
+    Column("job_id", String(32), ForeignKey("jobs.job_id"), primary_key=True),
+    Column("patient", String(32), nullable=False),  # a digest
+    Column("model", String(64), nullable=False),
+    Column("result", ResultText, nullable=False),
+    Index("results_of_patient", "patient", "model"),
 )
 
 events = Table(

@@ -23,7 +23,7 @@ from service.core.errors import Broken, IsocenterError, NoRoom, TryAgain, wherea
 from service.core.jobs import Event, Job, State, outcome, wait
 from service.edge import logs
 from service.edge.ledger import Ledger, opened
-from service.edge.records import read_plan
+from service.edge.records import read_plan, read_result
 from service.edge.spool import Spool
 from service.infer import Bench, infer
 from service.report import Desk, report
@@ -191,7 +191,8 @@ class Worker:
 
     def _succeed(self, job: Job) -> None:
         if job.state is State.REPORTING:
-            self._ledger.report(job, self.name, read_plan(self._spool, job.job_id), now())
+            plan, result = read_plan(self._spool, job.job_id), read_result(self._spool, job.job_id)
+            self._ledger.report(job, self.name, plan, now(), result)
             return
         self._ledger.settle(job, self.name, Event.DONE, now())
 

@@ -156,6 +156,9 @@ def test_everything_that_is_found_has_a_group_of_its_own(sources: list[Dataset])
         "abdomen image",
         "abdomen Liver, earlier 1",
         "abdomen Liver, now 1",
+        "abdomen Nodule, earlier 2",
+        "abdomen Nodule, now 2",
+        "abdomen comparison",
     ]
 
 
@@ -191,6 +194,29 @@ def test_a_change_says_when_and_in_which_series_the_earlier_value_was_measured(s
     before, after = content_tree.groups(report)[8:10]
     assert (before.time_point, before.earlier, before.numbers[0].value) == ("earlier", (date(2025, 3, 4), "1.2.3"), 10)
     assert (after.time_point, after.earlier, after.numbers[0].value) == ("now", None, 12)
+
+
+def test_a_change_says_how_much_it_is_what_became_of_it_and_what_to_know_of_it(sources: list[Dataset]) -> None:
+    _, report = _report(sources, factories.rich_findings())
+
+    before, after = content_tree.groups(report)[10:12]
+    assert [(each.name, each.unit) for each in after.numbers] == [
+        (("118565006", "SCT"), ("cm3", "UCUM")),
+        (("VOLDIFF", "99ISOCENTER"), ("cm3", "UCUM")),
+        (("VOLDIFFPCT", "99ISOCENTER"), ("%", "UCUM")),
+        (("VOLDIFFYEAR", "99ISOCENTER"), ("cm3/a", "UCUM")),
+    ]
+    assert [each.value for each in after.numbers] == pytest.approx([2.25, 0.75, 50.0, 0.75 * 365.25 / 400], rel=1e-5)
+    assert (before.size, after.size) == (None, ("15454001", "SCT"))
+    assert after.comment == "Earlier by version 0.9.0 of the model, now by 1.0.0."
+    assert [each.CodingSchemeDesignator for each in report.CodingSchemeIdentificationSequence] == ["99ISOCENTER"]
+
+
+def test_why_nothing_is_compared_is_said_in_a_group_of_its_own(sources: list[Dataset]) -> None:
+    _, report = _report(sources, factories.rich_findings())
+
+    *_, last = content_tree.groups(report)
+    assert (last.finding, last.comment) == (None, "not compared with what came before")
 
 
 def test_findings_that_say_nothing_are_reported_as_nothing_found(sources: list[Dataset]) -> None:

@@ -20,6 +20,7 @@ DRAWN = [decode(encode(each)) for each in segmentation.build(MATERIAL, {})]
 REPORT = encode(measurement_report.build(MATERIAL, {Kind.SEGMENTATION: DRAWN})[0])
 
 LIVER, SPLEEN, KIDNEY, SCORE, BOX, POINT, IMAGE, EARLIER, NOW = 0, 1, 2, 3, 5, 6, 7, 8, 9
+NOW_2, COMPARISON = 11, 12
 VOLUME, LONG_AXIS, DIAMETER, ATTENUATION, PROBABILITY = "118565006", "103339001", "81827009", "112031", "122157"
 DERIVATION, COMMENT, KEY_IMAGE, SURFACE, PRESENCE = "121401", "121106", "121080", "121231", "121052"
 
@@ -123,6 +124,11 @@ def _exchanged_changes(report: Dataset) -> None:
 
 
 MUTATIONS = {
+    "difference doubled": (_valued(NOW_2, "VOLDIFF", 2), "VOLDIFF"),
+    "difference per year left out": (_without(NOW_2, "VOLDIFFYEAR"), "number of measurements of Nodule"),
+    "what became of a lesion left out": (_without(NOW_2, "442714003"), "measurement group of Nodule"),
+    "other version left out": (_without(NOW_2, "121106"), "measurement group of Nodule"),
+    "reason for no comparison left out": (_without(COMPARISON, "121106"), "measurement group of the image"),
     "doubled volume": (_valued(LIVER, VOLUME, 2), "of Liver in the report"),
     "volumes exchanged": (_exchanged_measurements, "of Liver in the report"),
     "volume in another unit": (_in_unit(SPLEEN, VOLUME, "mm3"), "mm3"),

@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from sqlalchemy import create_engine
 from service.core.errors import Broken, TryAgain
 from service.core.jobs import MOST_LAPSES, Event, Job, State
 from service.core.outbox import DeliveryState, Reference, judge
+from service.core.priors import MeasuredVolume, Prior, Result, Subject
 from service.core.proof import found
 from service.core.refusals import Notice, SayWhyNot
 from service.edge.ledger import Ledger, SeriesRow, StackRow, opened
@@ -316,3 +317,40 @@ def test_events_of_one_series_are_not_those_of_another_whose_uid_begins_alike(le
     ledger.close_series(series_row(uid="1.2.3"), [], NOW)
     ledger.close_series(series_row(uid="1.2.34"), [], NOW)
     assert len(ledger.events_of("1.2.3")) == 1
+
+
+def measured(job_id: str = "job", patient: str = "patient", stack_id: str = "stack") -> Result:
+    subject = Subject(patient, "identity", date(2026, 3, 1), "1.2", "1.2.3", "")
+    volumes = (MeasuredVolume("SCT:10200004", 0, 1500.0, "cm3"),)
+    return Result(job_id, stack_id, subject, "liver", "1.0.0", volumes)
+
+
+def test_a_result_is_found_by_patient_and_model_once_its_job_is_reported(ledger: Ledger) -> None:
+    queue(ledger, a_job())
+    ledger.settle(start(ledger), "w", Event.DONE, NOW)
+    job = start(ledger, state=State.INFERRED)
+    assert ledger.results_of("patient", "liver") == []
+
+    ledger.report(job, "w", {"pacs": [reference("1.2.5")]}, NOW, measured())
+
+    assert ledger.results_of("patient", "liver") == [measured()]
+    assert ledger.results_of("patient", "spleen") == ledger.results_of("another", "liver") == []
+
+
+def test_a_result_that_a_late_instance_superseded_is_no_prior(ledger: Ledger) -> None:
+    queue(ledger, a_job())
+    ledger.settle(start(ledger), "w", Event.DONE, NOW)
+    ledger.report(start(ledger, state=State.INFERRED), "w", {"pacs": [reference("1.2.5")]}, NOW, measured())
+
+    ledger.close_series(series_row("larger set"), [stack_row("stack with it")], NOW)
+
+    assert ledger.results_of("patient", "liver") == []
+
+
+def test_what_a_job_is_compared_with_stays_as_it_was_planned(ledger: Ledger) -> None:
+    prior = Prior(measured("earlier"))
+    queue(ledger, replace(a_job(), prior=prior))
+
+    ledger.decide("stack", "again", [replace(a_job(), prior=Prior(None, "another"))])
+
+    assert start(ledger).prior == ledger.job("job").prior == prior

@@ -1,0 +1,38 @@
+"""Whom an image shows, as digests: enough to find a patient's earlier results, and to see when two differ."""
+
+from datetime import date
+
+from pydicom import Dataset
+
+from service.core.identity import digest
+from service.core.priors import Subject
+
+_PATIENT = ("PatientID", "IssuerOfPatientID")
+_PERSON = ("PatientBirthDate", "PatientSex")
+
+
+def subject_of(image: Dataset) -> Subject:
+    """The subject of an image by its header."""
+    patient, person = ([_text(image, keyword) for keyword in keywords] for keywords in (_PATIENT, _PERSON))
+    return Subject(
+        patient=digest(("patient", *patient)) if patient[0] else "",
+        identity=digest(("person", *patient, *person)),
+        study_date=_day(_text(image, "StudyDate")),
+        study_instance_uid=str(image.StudyInstanceUID),
+        series_instance_uid=str(image.SeriesInstanceUID),
+        description=_text(image, "SeriesDescription"),
+    )
+
+
+def _text(image: Dataset, keyword: str) -> str:
+    return str(image.get(keyword) or "").strip()
+
+
+def _day(text: str) -> date | None:
+    """A date of PS3.5 table 6.2-1; None for any other text."""
+    if len(text) != 8 or not text.isdecimal():
+        return None
+    try:
+        return date(int(text[:4]), int(text[4:6]), int(text[6:]))
+    except ValueError:
+        return None
