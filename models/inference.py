@@ -6,9 +6,10 @@ from typing import Literal, Protocol
 import torch
 
 from models import networks
+from models.architectures import OnnxGraph
 from models.findings import Findings
 from models.registry import Package, classification, segmentation
-from models.runtimes import safetensors
+from models.runtimes import onnx, safetensors
 from models.tasks.classify import Classifier
 from models.tasks.segment import Segmenter, network_of
 from models.volume import Volume
@@ -39,8 +40,9 @@ def load(package: Package, device: str) -> Predictor:
     Raises PackageError when the weights are missing or are not the ones that were evaluated.
     """
     manifest = segmentation(package)
-    network = network_of(manifest)
-    return Segmenter(manifest, safetensors.load(package, network, device))
+    if isinstance(manifest.network, OnnxGraph):
+        return Segmenter(manifest, onnx.load(package, device))
+    return Segmenter(manifest, safetensors.load(package, network_of(manifest), device))
 
 
 def load_for_radiographs(package: Package, device: str) -> Classifier:

@@ -3,7 +3,9 @@
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+
+from models.architectures import MONAI, MeshNet, OnnxGraph
 
 Triple = tuple[float, float, float]
 PatchShape = tuple[int, int, int]
@@ -91,18 +93,53 @@ class Window(Text):
 
 
 class Percentiles(Text):
-    """Clip to two percentiles of the image and scale to [-1, 1]."""
+    """Scale so that two percentiles of the image become `onto`; what lies outside of them is clipped to it."""
 
     kind: Literal["percentiles"]
-    clip_percentiles: tuple[float, float] = (0.5, 99.5)
+    percentiles: tuple[float, float]
+    onto: tuple[float, float] = (0.0, 1.0)
+    clip: bool = True
+
+
+class Scale(Text):
+    """Scale so that minimum and maximum become `onto`."""
+
+    kind: Literal["scale"]
+    minimum: float
+    maximum: float
+    onto: tuple[float, float] = (0.0, 1.0)
+    clip: bool = True
+
+    @model_validator(mode="after")
+    def _spans_something(self) -> "Scale":
+        if self.minimum >= self.maximum:
+            raise ValueError(f"nothing lies between {self.minimum:g} and {self.maximum:g}")
+        return self
+
+
+class StandardizeNonzero(Text):
+    """Zero mean and unit deviation over the voxels that are not 0; those that are stay so."""
+
+    kind: Literal["standardize_nonzero"]
+
+
+def _span_the_body(axes: str) -> str:
+    if {_ALONG[letter] for letter in axes} != set(_ALONG.values()):
+        raise ValueError(f"{axes} names a direction of the body twice and another not at all")
+    return axes
+
+
+_ALONG = {"L": "x", "R": "x", "A": "y", "P": "y", "I": "z", "S": "z"}
+Axes = Annotated[str, Field(pattern=r"^[LRAPIS]{3}$"), AfterValidator(_span_the_body)]
+Intensity = Annotated[Standardize | StandardizeNonzero | Window | Scale | Percentiles, Field(discriminator="kind")]
 
 
 class Preprocessing(Text):
     """From the source grid to the network's grid, as data, shared by training and inference."""
 
-    axes: Literal["SPL"] = "SPL"  # (slice, row, column) run to Superior, Posterior, Left
-    spacing_mm: Triple
-    intensity: Annotated[Standardize | Window, Field(discriminator="kind")]
+    axes: Axes = "SPL"  # where the network's three axes run to: ours to Superior, Posterior, Left
+    spacing_mm: Triple  # along these axes, in their order
+    intensity: Intensity
 
 
 class ImagePreprocessing(Text):
@@ -128,11 +165,16 @@ class ImageNetwork(Text):
     channels: tuple[int, int, int, int]  # of its four stages
 
 
+AnyNetwork = Annotated[Network | MeshNet | MONAI | OnnxGraph, Field(discriminator="name")]
+
+
 class Inference(Text):
     """Sliding window in voxels of the network's grid, and the axes to mirror at test time."""
 
     patch: PatchShape
     overlap: float = Field(default=0.5, ge=0.0, lt=1.0)
+    blend: Literal["gaussian", "constant"] = "gaussian"  # how much the middle of a window counts above its edge
+    padding: Literal["replicate", "constant"] = "replicate"  # beyond an image that is smaller than a window
     mirror_axes: tuple[AxisIndex, ...] = ()
     largest_component: tuple[int, ...] = ()  # labels that keep only their largest component
 
@@ -234,7 +276,7 @@ class Segmentation(Manifest):
 
     intake: Intake
     preprocessing: Preprocessing
-    network: Network
+    network: AnyNetwork
     inference: Inference | SliceInference
     labels: tuple[Label, ...] = Field(min_length=1)
 
@@ -265,6 +307,7 @@ class SliceSegmentation(Segmentation):
     """A model that marks structures in the slices of a volume, one by one."""
 
     task: Literal["slices"]
+    network: Network
     inference: SliceInference
 
     @property

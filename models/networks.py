@@ -7,17 +7,25 @@ import torch
 from monai.networks.nets import DynUNet, UNet
 from torch import nn
 
-from models import resnet
-from models.manifest import ImageNetwork, Network
+from models import meshnet, monai_networks, resnet
+from models.architectures import MONAI, MeshNet
+from models.manifest import AnyNetwork, ImageNetwork
 
 Builder = Callable[[tuple[int, ...], int, int], nn.Module]  # channels, inputs, classes
 
 
-def build(network: Network, classes: int, inputs: int = 1) -> nn.Module:
+def build(network: AnyNetwork, classes: int, inputs: int = 1) -> nn.Module:
     """The network with fresh weights: (n, inputs, ...) -> (n, classes, ...) logits, ... being z, y, x, or y, x in 2-D.
 
-    Every axis must be a multiple of 2 ** (levels - 1). Raises ValueError for a name that is not in the registry.
+    Every axis is a multiple of 2 ** (levels - 1), where there are levels. Raises ValueError for a name that is not in
+    the registry.
     """
+    if isinstance(network, MeshNet):
+        return meshnet.build(network, inputs, classes)
+    if network.name == "onnx":
+        raise ValueError("a graph in an ONNX file is run and never built: it cannot be trained here")
+    if isinstance(network, MONAI):
+        return monai_networks.build(network, inputs, classes)
     if network.name not in BUILDERS:
         raise ValueError(f"there is no network {network.name!r}: choose one of {', '.join(BUILDERS)}")
     built = BUILDERS[network.name](network.channels, inputs, classes)

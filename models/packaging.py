@@ -20,11 +20,23 @@ from pydantic import Field
 from safetensors import SafetensorError, safe_open
 
 from models.manifest import Text
-from models.registry import BUILT_IN, MANIFEST, SAFETENSORS_SUFFIX, Package, PackageError, digest, find, read, verify
+from models.registry import (
+    BUILT_IN,
+    MANIFEST,
+    ONNX_SUFFIX,
+    SAFETENSORS_SUFFIX,
+    Package,
+    PackageError,
+    digest,
+    find,
+    read,
+    verify,
+)
 
 DIGESTS = "digests.json"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")  # no separator of any system, no hidden file
-SUFFIXES = (".yaml", ".json", ".md", ".txt", SAFETENSORS_SUFFIX)  # nothing that could be run
+WEIGHTS = (SAFETENSORS_SUFFIX, ONNX_SUFFIX)
+SUFFIXES = (".yaml", ".json", ".md", ".txt", *WEIGHTS)  # nothing that could be run
 MOST_FILES = 64
 LARGEST_TEXT = 16 * 2**20
 LARGEST_WEIGHTS = 8 * 2**30
@@ -58,7 +70,7 @@ class Limits:
 
     def of(self, name: str) -> int:
         """How large the file of that name may be."""
-        return self.weights if name.endswith(SAFETENSORS_SUFFIX) else self.text
+        return self.weights if name.endswith(WEIGHTS) else self.text
 
 
 USUAL_LIMITS = Limits()

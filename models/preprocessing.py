@@ -1,8 +1,8 @@
 """Between the source grid and the network's grid: one way there and one way back, for training and inference alike.
 
-The way there: turn the axes to Superior, Posterior, Left by permuting and flipping (nothing is interpolated), then
-resample if the spacing differs or if a tilted gantry sheared the source, then normalise the intensities. The way back
-undoes it onto exactly the source grid.
+The way there: turn the axes to where the network's run (ours to Superior, Posterior, Left) by permuting and flipping
+(nothing is interpolated), then resample if the spacing differs or if a tilted gantry sheared the source, then normalise
+the intensities. The way back undoes it onto exactly the source grid.
 """
 
 from collections.abc import Iterable
@@ -14,13 +14,21 @@ from numpy.typing import NDArray
 from scipy.ndimage import affine_transform, gaussian_filter1d
 from scipy.optimize import linear_sum_assignment
 
-from models.manifest import Percentiles, Preprocessing, Standardize, Window
+from models.manifest import Axes, Intensity, Percentiles, Preprocessing, Scale, Standardize, StandardizeNonzero, Window
 from models.volume import Grid, LabelMap, Matrix, Vector, Volume
 
 Values = NDArray[np.float32]
 Voxel = TypeVar("Voxel", bound=np.generic)
 
-WORLD_AXES = (2, 1, 0)  # superior, posterior and left are +z, +y and +x of the LPS world
+OURS: Axes = "SPL"
+TOWARDS = {  # in the LPS world
+    "L": (1, 0, 0),
+    "R": (-1, 0, 0),
+    "P": (0, 1, 0),
+    "A": (0, -1, 0),
+    "S": (0, 0, 1),
+    "I": (0, 0, -1),
+}
 SLIVER = 1e-3  # voxels; less than this at the edge of the box is rounding, not image
 SHEAR_MM = 0.1  # what rounding of positions explains
 SAME_SPACING = 0.01  # below one percent of difference interpolation costs more than it gives
@@ -30,7 +38,7 @@ FWHM_PER_SIGMA = 2.0 * float(np.sqrt(2.0 * np.log(2.0)))
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """How a source's axes become Superior, Posterior, Left: first permuted by `order`, then the `flipped` reversed."""
+    """How a source's axes become the network's: first permuted by `order`, then the `flipped` reversed."""
 
     order: tuple[int, int, int]
     flipped: tuple[int, ...]
@@ -43,26 +51,27 @@ class NetworkInput:
     grid: Grid
     values: Values  # (z, y, x)
     source: Grid
+    axes: Axes = OURS
 
 
 def to_network(volume: Volume, preprocessing: Preprocessing) -> NetworkInput:
     """The volume as the network wants it."""
-    turn, turned = _turned_source(volume.grid)
-    grid = network_grid(volume.grid, preprocessing.spacing_mm)
+    turn, turned = _turned_source(volume.grid, preprocessing.axes)
+    grid = network_grid(volume.grid, preprocessing)
     values = _resampled(_turned(volume.values, turn), turned, grid)
-    return NetworkInput(grid, normalised(values, preprocessing.intensity), volume.grid)
+    return NetworkInput(grid, normalised(values, preprocessing.intensity), volume.grid, preprocessing.axes)
 
 
-def network_grid(source: Grid, spacing_mm: tuple[float, float, float]) -> Grid:
-    """The network's grid for a source: the source's own box at that spacing, upright where the source is sheared."""
+def network_grid(source: Grid, preprocessing: Preprocessing) -> Grid:
+    """The network's grid for a source: the source's own box at its spacing, upright where the source is sheared."""
     straight = straightened_grid(source)
-    return respaced_grid(turned_grid(straight, closest_turn(straight)), spacing_mm)
+    return respaced_grid(turned_grid(straight, closest_turn(straight, preprocessing.axes)), preprocessing.spacing_mm)
 
 
 def labels_to_network(label_map: LabelMap, preprocessing: Preprocessing) -> LabelMap:
     """The label map on the grid that `to_network` gives to a volume on the same source grid."""
-    turn, turned = _turned_source(label_map.grid)
-    grid = network_grid(label_map.grid, preprocessing.spacing_mm)
+    turn, turned = _turned_source(label_map.grid, preprocessing.axes)
+    grid = network_grid(label_map.grid, preprocessing)
     labels = _turned(label_map.labels, turn)
     if grid.matches(turned):
         return LabelMap(grid, np.ascontiguousarray(labels))
@@ -72,31 +81,32 @@ def labels_to_network(label_map: LabelMap, preprocessing: Preprocessing) -> Labe
 
 def to_source(probabilities: Values, network_input: NetworkInput) -> LabelMap:
     """The likeliest class at every voxel of the source grid; probabilities (classes, z, y, x) on the network's grid."""
-    turn, turned = _turned_source(network_input.source)
+    turn, turned = _turned_source(network_input.source, network_input.axes)
     labels = _likeliest(probabilities, network_input.grid, turned)
     return LabelMap(network_input.source, np.ascontiguousarray(_turned_back(labels, turn)))
 
 
-def normalised(values: Values, intensity: Standardize | Window | Percentiles) -> Values:
+def normalised(values: Values, intensity: Intensity) -> Values:
     """Intensities as the network wants them, of the same shape."""
-    if isinstance(intensity, Window):
-        return _scaled(values, intensity.minimum, intensity.maximum)
-    lowest, highest = (float(value) for value in np.percentile(values, intensity.clip_percentiles))
-    if isinstance(intensity, Percentiles):
-        return _scaled(values, lowest, highest)
-    clipped = np.clip(values, lowest, highest).astype(np.float64)
-    return np.asarray((clipped - clipped.mean()) / max(float(clipped.std()), TINY), dtype=np.float32)
+    match intensity:
+        case Window():
+            middle, half = (intensity.maximum + intensity.minimum) / 2, (intensity.maximum - intensity.minimum) / 2
+            return np.asarray((np.clip(values, intensity.minimum, intensity.maximum) - middle) / half, dtype=np.float32)
+        case Scale():
+            return _scaled(values, (intensity.minimum, intensity.maximum), intensity.onto, clip=intensity.clip)
+        case Percentiles():
+            lowest, highest = np.percentile(values, intensity.percentiles)
+            return _scaled(values, (float(lowest), float(highest)), intensity.onto, clip=intensity.clip)
+        case StandardizeNonzero():
+            return np.where(values == 0, np.float32(0), _standardized(values, values[values != 0]))
+        case Standardize():
+            clipped = np.clip(values, *np.percentile(values, intensity.clip_percentiles))
+            return _standardized(clipped, clipped)
 
 
-def _scaled(values: Values, minimum: float, maximum: float) -> Values:
-    """Clipped, and from -1 to 1."""
-    middle, half = (maximum + minimum) / 2, max((maximum - minimum) / 2, TINY)
-    return np.asarray((np.clip(values, minimum, maximum) - middle) / half, dtype=np.float32)
-
-
-def closest_turn(grid: Grid) -> Turn:
-    """The permutation and flips after which the axes run closest to Superior, Posterior, Left."""
-    components = grid.direction[list(WORLD_AXES)]  # row: wanted axis, column: source axis
+def closest_turn(grid: Grid, axes: Axes = OURS) -> Turn:
+    """The permutation and flips after which the axes run closest to where the letters say."""
+    components = np.array([TOWARDS[letter] for letter in axes]) @ grid.direction  # row: wanted axis, column: source
     _, order = linear_sum_assignment(-np.abs(components))
     flipped = tuple(wanted for wanted in range(3) if components[wanted, order[wanted]] < 0)
     return Turn((int(order[0]), int(order[1]), int(order[2])), flipped)
@@ -139,9 +149,25 @@ def respaced_grid(grid: Grid, spacing_mm: tuple[float, float, float]) -> Grid:
     return Grid((int(count[0]), int(count[1]), int(count[2])), affine)
 
 
-def _turned_source(source: Grid) -> tuple[Turn, Grid]:
+def _standardized(values: Values, over: Values) -> Values:
+    """Values with zero mean and unit deviation over these; 0 where there are none."""
+    if not over.size:
+        return np.zeros_like(values)
+    considered = over.astype(np.float64)
+    deviation = max(float(considered.std()), float(np.finfo(np.float32).tiny))
+    return np.asarray((values.astype(np.float64) - considered.mean()) / deviation, dtype=np.float32)
+
+
+def _scaled(values: Values, span: tuple[float, float], onto: tuple[float, float], *, clip: bool) -> Values:
+    """Values so that the ends of `span` become those of `onto`."""
+    wide = max(span[1] - span[0], float(np.finfo(np.float32).tiny))
+    scaled = (values.astype(np.float64) - span[0]) / wide * (onto[1] - onto[0]) + onto[0]
+    return np.asarray(np.clip(scaled, min(onto), max(onto)) if clip else scaled, dtype=np.float32)
+
+
+def _turned_source(source: Grid, axes: Axes) -> tuple[Turn, Grid]:
     """How the source is turned, and its own voxels numbered so."""
-    turn = closest_turn(straightened_grid(source))
+    turn = closest_turn(straightened_grid(source), axes)
     return turn, turned_grid(source, turn)
 
 

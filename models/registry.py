@@ -8,11 +8,13 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
+from models.architectures import OnnxGraph
 from models.manifest import Classification, Manifest, Segmentation, parse
 
 BUILT_IN = Path(__file__).parent / "packages"
 MANIFEST = "manifest.yaml"
 SAFETENSORS_SUFFIX = ".safetensors"
+ONNX_SUFFIX = ".onnx"
 
 
 class PackageError(ValueError):
@@ -76,14 +78,14 @@ def read(folder: Path) -> Package:
     except yaml.YAMLError as error:
         raise PackageError(f"{path} is not YAML: {error}") from error
     except ValidationError as error:
-        raise PackageError(f"{path}: {_corrections(error)}") from error
+        raise PackageError(f"{path}: {corrections(error, below=1)}") from error
 
 
 def verify(package: Package) -> None:
-    """Raises PackageError unless the weights are the safetensors file that was evaluated, byte for byte."""
-    path, manifest = package.weights, package.folder / MANIFEST
-    if path.parent != package.folder or path.suffix != SAFETENSORS_SUFFIX:
-        raise PackageError(f"{manifest}: weights are one {SAFETENSORS_SUFFIX} file beside it, not {path}")
+    """Raises PackageError unless the weights are the file that was evaluated, of the form it has, byte for byte."""
+    path, manifest, suffix = package.weights, package.folder / MANIFEST, weights_suffix(package.manifest)
+    if path.parent != package.folder or path.suffix != suffix:
+        raise PackageError(f"{manifest}: weights are one {suffix} file beside it, not {path}")
     if not path.is_file():
         raise PackageError(f"{path} is missing: restore it, or train it with `isocenter train`")
     found = digest(path)
@@ -94,18 +96,28 @@ def verify(package: Package) -> None:
         )
 
 
+def weights_suffix(manifest: Manifest) -> str:
+    """How the name of the file with the weights ends."""
+    is_graph = isinstance(manifest, Segmentation) and isinstance(manifest.network, OnnxGraph)
+    return ONNX_SUFFIX if is_graph else SAFETENSORS_SUFFIX
+
+
 def digest(path: Path) -> str:
     """SHA-256 of a file in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def corrections(error: ValidationError, below: int = 0) -> str:
+    """What is wrong where with something written, in one line.
+
+    The first `below` parts of each place are left out: pydantic begins with the kind of model, no key of a file.
+    """
+    places = (".".join(map(str, item["loc"][below:])) or "manifest" for item in error.errors())
+    return "; ".join(f"{place}: {item['msg']}" for place, item in zip(places, error.errors(), strict=True))
+
+
 def _require_new(package: Package, packages: dict[str, Package]) -> None:
     name = package.manifest.name
     if name in packages:
         raise PackageError(f"{package.folder} and {packages[name].folder} are both named {name}: remove one of them")
-
-
-def _corrections(error: ValidationError) -> str:
-    """What is wrong where; pydantic begins the place with the kind of model, which no file has as a key."""
-    return "; ".join(f"{'.'.join(map(str, item['loc'][1:])) or 'manifest'}: {item['msg']}" for item in error.errors())

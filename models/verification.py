@@ -11,7 +11,7 @@ from safetensors import safe_open
 from models.inference import load
 from models.manifest import Evidence, Segmentation
 from models.packaging import require_safetensors
-from models.registry import Package, PackageError, verify
+from models.registry import ONNX_SUFFIX, Package, PackageError, verify
 from models.training.evaluation import CARD, EVALUATION, read_evaluation
 from models.training.figures import identity
 from models.training.segmented import SegmentationEvaluation
@@ -48,6 +48,8 @@ def _line(check: str, look: Callable[[], str]) -> Line:
 
 def _weights(package: Package) -> str:
     verify(package)
+    if package.weights.suffix == ONNX_SUFFIX:
+        return f"one graph, SHA-256 {package.manifest.weights.sha256}"
     require_safetensors(package.weights)
     with safe_open(package.weights, framework="numpy") as file:
         names = list(file.keys())

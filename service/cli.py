@@ -14,7 +14,7 @@ from rich.text import Text
 
 from service import __version__
 from service.commands import inspect, lessons, models, outbox, reconcile
-from service.commands.becoming import become
+from service.commands.becoming import become, options
 from service.core.errors import Broken
 from service.edge.part10 import is_dicom
 from service.edge.storage_scu import Remote, echo, store
@@ -201,6 +201,27 @@ application.add_typer(models.application, name="models")
 def verify(package: models.PackageArgument, config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Check PACKAGE: digests, network, licences, card, evaluation, plausible ranges; 1 is returned when one fails."""
     become("service.commands.verify_package", str(models.folder_of(package, config)))
+
+
+@models.application.command()
+def adopt(
+    source: Annotated[
+        Path, typer.Argument(help="A state dict (.pth, .pt, .safetensors), ONNX, or a MONAI bundle (folder, .zip).")
+    ],
+    into: Annotated[Path, typer.Option(help="The folder of packages that it goes into.")],
+    name: Annotated[str | None, typer.Option(help="Of the package; else that of the source.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="YAML with what the source does not say: labels with codes, intake, ...")
+    ] = None,
+    layers: Annotated[Path | None, typer.Option(help="A MeshNet's layers as Brainchop's JSON.")] = None,
+) -> None:
+    """Make a package of someone else's model; nothing that could be a program is run, and evidence is `foreign`."""
+    become(
+        "service.commands.adopt",
+        str(source),
+        str(into),
+        *options({"--name": name, "--labels": labels, "--layers": layers}),
+    )
 
 
 outbox_application = typer.Typer(no_args_is_help=True, help="What is on its way to the destinations.")

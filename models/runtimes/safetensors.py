@@ -1,5 +1,6 @@
 """Our own weights: one safetensors file whose tensors have the names of the network's parameters."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,6 +30,11 @@ def load(package: Package, network: AnyNetwork, device: str) -> AnyNetwork:
 def save(weights: dict[str, torch.Tensor], path: Path) -> None:
     """Writes the weights in half precision."""
     save_file({name: tensor.detach().cpu().half().contiguous() for name, tensor in weights.items()}, path)
+
+
+def keep(weights: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Writes the weights of others in the precision that they came in."""
+    save_file({name: tensor.detach().cpu().clone().contiguous() for name, tensor in weights.items()}, path)
 
 
 def _read(path: Path) -> dict[str, torch.Tensor]:

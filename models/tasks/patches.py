@@ -45,7 +45,7 @@ def _answer(network: nn.Module, volume: torch.Tensor, inference: Inference) -> t
         sw_batch_size=WINDOWS_AT_ONCE,
         predictor=network,
         overlap=inference.overlap,
-        mode="gaussian",
-        padding_mode="replicate",
+        mode=inference.blend,
+        padding_mode=inference.padding,
     )
     return answer.softmax(1)[0]

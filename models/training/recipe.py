@@ -7,12 +7,11 @@ from typing import Annotated, Literal, TypeVar
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from models.manifest import AxisIndex, Text, Triple
+from models.manifest import Axes, AxisIndex, Text, Triple
 from models.registry import PackageError
 
 RECIPE = "training.yaml"
 AnyRecipe = TypeVar("AnyRecipe", bound=Text)
-_ALONG = {"L": 0, "R": 0, "A": 1, "P": 1, "I": 2, "S": 2}
 
 
 class Loss(StrEnum):
@@ -44,18 +43,12 @@ class Folder(Text):
     folds: int | None = Field(default=None, ge=2)  # each trains on the others; what is shipped trains on all of them
     validation: int = Field(ge=1)  # patients that the checkpoint is chosen by
     seed: int
-    axes: str | None = Field(default=None, pattern=r"^[LRAPIS]{3}$")  # how they run, where the files are wrong about it
+    axes: Axes | None = None  # how they run, where the files are wrong about it
 
     @model_validator(mode="after")
     def _is_evaluated(self) -> "Folder":
         if bool(self.held_out) == bool(self.folds):
             raise ValueError("cases are either held out or in folds: say one of the two")
-        return self
-
-    @model_validator(mode="after")
-    def _axes_span_the_body(self) -> "Folder":
-        if self.axes and {_ALONG[letter] for letter in self.axes} != set(_ALONG.values()):
-            raise ValueError(f"{self.axes} names a direction of the body twice and another not at all")
         return self
 
 

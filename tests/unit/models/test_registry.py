@@ -40,7 +40,11 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     ("changes", "complaint"),
     [
         pytest.param({"colour": "red"}, "colour: Extra inputs", id="unknown key"),
-        pytest.param({"network": {"name": "eval", "channels": [4]}}, "network.name", id="network outside the registry"),
+        pytest.param(
+            {"network": {"name": "eval", "channels": [4]}},
+            "network: Input tag 'eval'",
+            id="network outside the registry",
+        ),
         pytest.param({"version": "one"}, "version", id="version that is none"),
         pytest.param({"weights": {"sha256": "abc"}}, "weights.sha256", id="digest that is none"),
         pytest.param({"labels": []}, "labels", id="no labels"),
