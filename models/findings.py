@@ -114,6 +114,17 @@ class Change:
     remark: str = ""  # what a reader has to know of the comparison, in words
 
 
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a quantity is expected to be that many weeks after a day; its uncertainty is that of the measurement."""
+
+    term: Term
+    measurement: Measurement
+    weeks: int
+    after: date
+    basis: str  # what it rests on, in words
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Findings:
     """Everything that one model says of one image."""
@@ -129,6 +140,7 @@ class Findings:
     changes: tuple[Change, ...] = ()
     remarks: tuple[str, ...] = ()  # what whoever reads it must know of the input, in sentences
     not_compared: str = ""  # why there are no changes to tell although there are earlier studies, in words
+    predictions: tuple[Prediction, ...] = ()
     places: tuple[float, ...] = ()  # of unevenly spaced source planes among the grid's slices: models/uneven.py
 
     @property

@@ -8,9 +8,11 @@ import torch
 from models import networks
 from models.architectures import OnnxGraph
 from models.findings import Findings
-from models.registry import Package, classification, segmentation
+from models.perceptron import perceptron_of
+from models.registry import Package, classification, regression, segmentation
 from models.runtimes import onnx, safetensors
 from models.tasks.classify import Classifier
+from models.tasks.regress import Regressor
 from models.tasks.segment import Segmenter, network_of
 from models.volume import Volume
 
@@ -50,3 +52,9 @@ def load_for_radiographs(package: Package, device: str) -> Classifier:
     manifest = classification(package)
     network = networks.build_for_images(manifest.network, classes=len(manifest.classes))
     return Classifier(manifest, safetensors.load(package, network, device))
+
+
+def load_for_values(package: Package, device: str) -> Regressor:
+    """The model of a package that predicts a quantity from values, ready to be asked. Raises as `load`."""
+    manifest = regression(package)
+    return Regressor(manifest, safetensors.load(package, perceptron_of(manifest), device))

@@ -337,10 +337,114 @@ class Classification(Manifest):
     mirror: bool = False  # whether the answer is the mean over the image and its mirror image
 
 
+class Source(StrEnum):
+    """Where a value that a model is told comes from."""
+
+    OBSERVATION = "observation"  # what was measured or asked beside the image
+    HEADER = "header"  # the patient as the image's header has them
+    IMAGE = "image"  # what is measured on the image itself
+
+
+class NumberInput(Text):
+    """A number that a model is told; the network sees it less `centre`, over `scale`."""
+
+    kind: Literal["number"]
+    name: str
+    title: str  # as people call it
+    source: Source
+    code: Code
+    unit: Code
+    range: Span = Span()  # outside of it the model must not run
+    centre: float
+    scale: float = Field(gt=0)
+    required: bool = True
+    learned: bool = True  # False: no training case had it, so it is withheld from the network and reported alone
+
+
+class ChoiceInput(Text):
+    """One of several words that a model is told."""
+
+    kind: Literal["choice"]
+    name: str
+    title: str
+    source: Source
+    code: Code
+    values: tuple[str, ...] = Field(min_length=2)
+    required: bool = True
+    learned: Literal[True] = True
+
+
+AnyInput = Annotated[NumberInput | ChoiceInput, Field(discriminator="kind")]
+
+
+class Baseline(Text):
+    """The input that the prediction starts from, and how many days the image may be from it."""
+
+    input: str
+    within_days: int = Field(ge=0)
+
+
+class Output(Term):
+    """What is predicted: `type` names the quantity; its unit, and what is plausible."""
+
+    unit: Code
+    plausible: Span = Span()
+    least_sigma: float = Field(gt=0)  # what measuring twice differs by: no prediction is surer than that
+    scale: float = Field(gt=0)  # of a usual change: what the network calls one
+
+    @property
+    def term(self) -> Term:
+        """What it is, without how it is predicted."""
+        return Term(**{name: getattr(self, name) for name in Term.model_fields})
+
+
+class Perceptron(Text):
+    """Layers over a row of numbers; none hidden is a linear map."""
+
+    hidden: tuple[int, ...] = ()
+
+
+class Regression(Manifest):
+    """A model that predicts a quantity and its uncertainty at some weeks after a baseline."""
+
+    task: Literal["regress"]
+    intake: Intake
+    inputs: tuple[AnyInput, ...] = Field(min_length=1)
+    baseline: Baseline
+    output: Output
+    weeks: tuple[int, ...] = Field(min_length=1)
+    network: Perceptron
+    lungs: Label | None = None  # what is marked where lung volume is an input
+
+    @property
+    def baseline_input(self) -> NumberInput:
+        """The number that the prediction starts from."""
+        return next(each for each in self.inputs if isinstance(each, NumberInput) and each.name == self.baseline.input)
+
+    @model_validator(mode="after")
+    def _starts_from_a_required_number(self) -> "Regression":
+        numbers = [each.name for each in self.inputs if each.kind == "number" and each.required]
+        if self.baseline.input not in numbers:
+            raise ValueError(f"the baseline {self.baseline.input} is none of the required numbers {', '.join(numbers)}")
+        return self
+
+    @model_validator(mode="after")
+    def _what_is_not_learned_is_not_required(self) -> "Regression":
+        if unlearned := [each.name for each in self.inputs if each.required and not each.learned]:
+            raise ValueError(f"{unlearned[0]} cannot be required: the network has not learned from it")
+        return self
+
+    @model_validator(mode="after")
+    def _weeks_go_forward(self) -> "Regression":
+        if list(self.weeks) != sorted(set(self.weeks)) or self.weeks[0] <= 0:
+            raise ValueError(f"weeks are positive and in order, not {self.weeks}")
+        return self
+
+
+AnyKind = PatchSegmentation | SliceSegmentation | Classification | Regression
+
 # one more kind of model is one more of the union, told apart by `task`
-_KINDS: TypeAdapter[PatchSegmentation | SliceSegmentation | Classification] = TypeAdapter(
-    Annotated[PatchSegmentation | SliceSegmentation | Classification, Field(discriminator="task")]
-)
+_KINDS: TypeAdapter[AnyKind] = TypeAdapter(Annotated[AnyKind, Field(discriminator="task")])
 
 
 def parse(written: object) -> Manifest:

@@ -9,7 +9,7 @@ import yaml
 from pydantic import ValidationError
 
 from models.architectures import OnnxGraph
-from models.manifest import Classification, Manifest, Segmentation, parse
+from models.manifest import Classification, Manifest, Regression, Segmentation, parse
 
 BUILT_IN = Path(__file__).parent / "packages"
 MANIFEST = "manifest.yaml"
@@ -45,6 +45,13 @@ def classification(package: Package) -> Classification:
     """The manifest of a package that judges radiographs. Raises PackageError for any other kind of model."""
     if not isinstance(package.manifest, Classification):
         raise PackageError(f"{package.folder} is no classification: its task is {package.manifest.task}")
+    return package.manifest
+
+
+def regression(package: Package) -> Regression:
+    """The manifest of a package that predicts a quantity. Raises PackageError for any other kind of model."""
+    if not isinstance(package.manifest, Regression):
+        raise PackageError(f"{package.folder} is no regression: its task is {package.manifest.task}")
     return package.manifest
 
 

@@ -8,8 +8,8 @@ from functools import partial
 import numpy as np
 from safetensors import safe_open
 
-from models.inference import load
-from models.manifest import Evidence, Segmentation
+from models.inference import load, load_for_values
+from models.manifest import Evidence, Regression, Segmentation
 from models.packaging import require_safetensors
 from models.registry import ONNX_SUFFIX, Package, PackageError, verify
 from models.training.evaluation import CARD, EVALUATION, read_evaluation
@@ -60,7 +60,8 @@ def _weights(package: Package) -> str:
 
 
 def _network(package: Package) -> str:
-    load(package, "cpu")
+    loaded = load_for_values if isinstance(package.manifest, Regression) else load
+    loaded(package, "cpu")
     return f"the weights fit the network of task {package.manifest.task}"
 
 

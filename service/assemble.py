@@ -24,9 +24,11 @@ from service.core.entities import Projection, Refusal, Stack, StackRecord, conse
 from service.core.errors import Broken, TryAgain, whereabouts
 from service.core.geometry import plane_name
 from service.core.identity import instance_set
+from service.core.observations import Observation
 from service.core.refusals import RefusalRecord
 from service.core.stacking import Part
 from service.edge.archives import Archive
+from service.edge.clinical_report import may_hold_observations, read_observations
 from service.edge.inquiries import Inquiries
 from service.edge.ledger import Ledger, SeriesRow, StackRow
 from service.edge.part10 import read_instance
@@ -123,9 +125,22 @@ class Assembler:
             keep_part(self._spool, record_of(part, series.last_at))
         rows = [_stack_row(uid, part) for part in parts]
         self._ledger.close_series(_series_row(uid, series, found), rows, now)
+        self._observe(uid, series, now)
         self._closed[uid] = instance_set(series.instances)
         self._log.info("series closed", series=uid, instances=len(series.instances), evidence=found, parts=len(rows))
         self._forget(uid)
+
+    def _observe(self, uid: str, series: ArrivingSeries, now: datetime) -> None:
+        """Keep what reports in the Series say of their patient; one that cannot be read says nothing."""
+        made: list[Observation] = []
+        for instance in filter(may_hold_observations, series.instances.values()):
+            path = self._spool.incoming(InstanceName(uid, instance.sop_instance_uid))
+            try:
+                made += read_observations(path, instance.patient)
+            except (Broken, TryAgain) as error:
+                self._log.warning("report not read", sop_instance=instance.sop_instance_uid, reason=str(error))
+        if made:
+            self._log.info("observed", series=uid, observations=self._ledger.observe(made, now))
 
     def _forget(self, uid: str) -> None:
         self._arriving.pop(uid, None)
@@ -188,6 +203,7 @@ def _series_row(uid: str, series: ArrivingSeries, found: Evidence) -> SeriesRow:
         instance_set=instance_set(series.instances),
         last_at=series.last_at,
         evidence=found,
+        patient=first.patient,
     )
 
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from service import __version__
-from service.commands import inspect, lessons, models, outbox, reconcile
+from service.commands import inspect, lessons, models, observe, outbox, reconcile
 from service.commands.becoming import become, options
 from service.core.errors import Broken
 from service.edge.part10 import is_dicom
@@ -191,7 +191,7 @@ def version() -> None:
     typer.echo(__version__)
 
 
-for command in (lessons.cases, lessons.train, lessons.evaluate):
+for command in (lessons.cases, lessons.train, lessons.evaluate, observe.observe):
     application.command()(command)
 
 application.add_typer(models.application, name="models")

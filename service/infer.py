@@ -8,18 +8,22 @@ from pathlib import Path
 from typing import Literal
 
 from models.findings import Findings
-from models.inference import Predictor, load, load_for_radiographs, pick_device
+from models.inference import Predictor, load, load_for_radiographs, load_for_values, pick_device
 from models.intake import blank_objections, value_objections
-from models.registry import BUILT_IN, Package, PackageError, find, segmentation
+from models.manifest import Intake, Regression
+from models.registry import BUILT_IN, Package, PackageError, find
 from models.tasks.classify import Classifier
+from models.tasks.regress import Regressor
 from models.volume import Radiograph, Volume
+from service.core.clinical import facts_of, known_of, objections
 from service.core.entities import StackRecord
 from service.core.errors import Broken, TryAgain, Unsuitable
 from service.core.jobs import Job
 from service.core.suitability import NOTHING_ELSE, Allowance, remarks, why_not
 from service.edge.following import follow
+from service.edge.part10 import read_instance
 from service.edge.pixels import read_image
-from service.edge.records import keep_findings, keep_following, read_following, read_stack, stack_frames
+from service.edge.records import keep_findings, keep_following, path_of, read_following, read_stack, stack_frames
 from service.edge.spool import Spool
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -61,18 +65,30 @@ def answer(bench: Bench, job: Job) -> Findings:
     _refuse(why_not(package.manifest, stack, bench.allowed))
     image = read_image(stack_frames(spool, stack), stack)
     try:
-        findings = _asked(package, bench.device, image, stack)
+        findings = _asked(bench, package, image, stack, job)
     except MemoryError as error:
         raise TryAgain(f"{job.model} ran out of memory") from error
     return replace(findings, remarks=remarks(package.manifest, stack))
 
 
-def _asked(package: Package, device: Device, image: Volume | Radiograph, stack: StackRecord) -> Findings:
+def _asked(bench: Bench, package: Package, image: Volume | Radiograph, stack: StackRecord, job: Job) -> Findings:
     if isinstance(image, Radiograph):
         _refuse(blank_objections(image))
-        return _classifier(package, device)(image)
-    _refuse(value_objections(segmentation(package).intake, image))
-    return _predictor(package, device)(image, stack.places)
+        return _classifier(package, bench.device)(image)
+    _refuse(value_objections(_intake(package), image))
+    if isinstance(package.manifest, Regression):
+        facts = facts_of(read_instance(path_of(Spool(bench.spool), stack, stack.sop_instance_uids[0])))
+        _refuse(tuple(objections(package.manifest, job.observed, facts)))
+        return _regressor(package, bench.device)(known_of(package.manifest, job.observed, facts), image)
+    return _predictor(package, bench.device)(image, stack.places)
+
+
+def _intake(package: Package) -> Intake:
+    """What the model was validated on. Raises Broken for a model that is not asked about volumes."""
+    intake = package.manifest.intake
+    if not isinstance(intake, Intake):
+        raise Broken(f"{package.manifest.name} is for radiographs, and was asked about a volume")
+    return intake
 
 
 def _refuse(objections: tuple[str, ...]) -> None:
@@ -102,6 +118,13 @@ def _classifier(package: Package, device: Device) -> Classifier:
     """A warm model for radiographs."""
     with _translated():
         return load_for_radiographs(package, pick_device(device))
+
+
+@lru_cache(maxsize=4)
+def _regressor(package: Package, device: Device) -> Regressor:
+    """A warm model that predicts from values."""
+    with _translated():
+        return load_for_values(package, pick_device(device))
 
 
 @contextmanager

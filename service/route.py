@@ -7,11 +7,15 @@ from datetime import datetime
 
 import structlog
 
+from models.manifest import Manifest, Regression
 from models.registry import Package
+from service.core.clinical import facts_of, told
+from service.core.clinical import objections as patient_objections
 from service.core.entities import Slice, whole
 from service.core.errors import Broken, TryAgain, whereabouts
 from service.core.identity import job_id, notice_id
 from service.core.jobs import Job, State, distinct
+from service.core.observations import Observation
 from service.core.priors import choose
 from service.core.refusals import CURE_OF_UNSUITED, NEVER_TOLD, Notice, RefusalRecord, SayWhyNot, cure_of
 from service.core.routing import Match, Rule, match, match_attributes
@@ -29,6 +33,7 @@ class Decision:
 
     match: Match
     objections: tuple[str, ...]
+    observed: tuple[Observation, ...] = ()  # what its model is told beside the stack
 
     @property
     def runs(self) -> bool:
@@ -61,30 +66,49 @@ class Router:
     allowed: Allowance = NOTHING_ELSE
 
     def decide(
-        self, slices: Sequence[Slice], part: Part, declined: Mapping[str, str] | None = None
+        self,
+        slices: Sequence[Slice],
+        part: Part,
+        declined: Mapping[str, str] | None = None,
+        known: Sequence[Observation] = (),
     ) -> tuple[Decision, ...]:
         """Every rule's answer, in the order of rules.yaml.
 
-        `declined` gives, by job, the reason of each model that has seen the pixels and declined.
+        `declined` gives, by job, the reason of each model that has seen the pixels and declined; `known` is what was
+        observed of the patient.
         """
-        return tuple(
-            Decision(_match(rule, slices, part), self._objections(rule, part, declined or {})) for rule in self.rules
-        )
+        facts = facts_of(slices[0].instance)
+        decisions = []
+        for rule in self.rules:
+            manifest = self.packages[rule.model].manifest
+            observed = told(manifest, known, facts) if isinstance(manifest, Regression) else ()
+            objections = self._objections(manifest, part, declined or {}, observed)
+            if isinstance(manifest, Regression) and not isinstance(part, RefusalRecord):
+                objections = (*objections, *patient_objections(manifest, observed, facts))
+            decisions.append(Decision(_match(rule, slices, part), objections, observed))
+        return tuple(decisions)
 
-    def _objections(self, rule: Rule, part: Part, declined: Mapping[str, str]) -> tuple[str, ...]:
+    @property
+    def wants_observations(self) -> bool:
+        """True when some rule's model is told what was observed of the patient."""
+        return any(isinstance(self.packages[rule.model].manifest, Regression) for rule in self.rules)
+
+    def _objections(
+        self, manifest: Manifest, part: Part, declined: Mapping[str, str], observed: Sequence[Observation]
+    ) -> tuple[str, ...]:
         if isinstance(part, RefusalRecord):
             return (part.why,)
-        manifest = self.packages[rule.model].manifest
-        seen = declined.get(job_id(part.stack_id, rule.model, manifest.version))
+        seen = declined.get(job_id(part.stack_id, manifest.name, manifest.version, map(str, observed)))
         if seen:
             return (seen,)
         return why_not(manifest, part, self.allowed)
 
-    def job(self, rule: Rule, stack: Part, now: datetime) -> Job:
-        """The job of a rule on a stack; its id is the same whenever it is made."""
+    def job(self, rule: Rule, stack: Part, now: datetime, observed: tuple[Observation, ...] = ()) -> Job:
+        """The job of a rule on a stack, and on what its model is told; its id is the same whenever it is made."""
         version = self.packages[rule.model].manifest.version
         return Job(
-            job_id=job_id(stack.stack_id, rule.model, version),
+            job_id=job_id(stack.stack_id, rule.model, version, map(str, observed)),
+            observed=observed,
             stack_id=stack.stack_id,
             series_instance_uid=stack.series_instance_uid,
             study_instance_uid=stack.study_instance_uid,
@@ -171,7 +195,11 @@ def _judge(spool: Spool, ledger: Ledger, router: Router, stack_id: str) -> Judge
     part = read_part(spool, stack_id)
     if isinstance(part, RefusalRecord) and not router.may_tell_of(part):
         return Judged(part, ())
-    return Judged(part, router.decide(_slices(spool, part), part, ledger.declined(stack_id)))
+    slices = _slices(spool, part)
+    known: tuple[Observation, ...] = ()
+    if router.wants_observations:
+        known = ledger.observations_for(slices[0].instance.patient, part.study_instance_uid)
+    return Judged(part, router.decide(slices, part, ledger.declined(stack_id), known))
 
 
 def _slices(spool: Spool, part: Part) -> list[Slice]:
@@ -191,7 +219,7 @@ def _decide(
     spool: Spool, ledger: Ledger, router: Router, judged: Judged, notices: Sequence[Job], now: datetime
 ) -> None:
     part = judged.part
-    runs = [router.job(decision.match.rule, part, now) for decision in judged.decisions if decision.runs]
+    runs = [router.job(each.match.rule, part, now, each.observed) for each in judged.decisions if each.runs]
     wanted = distinct([*runs, *notices])
     words = "not analysed" if isinstance(part, RefusalRecord) else summary(judged.decisions)
     told = dict.fromkeys(destination for notice in notices for destination in notice.destinations)

@@ -11,7 +11,7 @@ from models.manifest import Preprocessing
 from models.nifti import DATASET, IMAGES, LABELS, SUFFIX, read_volume
 from models.phantom import abdomen
 from models.preprocessing import labels_to_network, to_network
-from models.training.recipe import Folder, Phantoms
+from models.training.recipe import Folder, Phantoms, Visits
 from models.volume import Grid, LabelMap, Volume
 
 PHANTOM = "phantom_"
@@ -89,11 +89,13 @@ def phantom_name(seed: int) -> str:
     return f"{PHANTOM}{seed:05d}"
 
 
-def open_case(cases: Folder | Phantoms | None, name: str, source: Path | None) -> Case:
+def open_case(cases: Folder | Phantoms | Visits | None, name: str, source: Path | None) -> Case:
     """The case of that name: made, or read from the folder `source`, as where there is no recipe.
 
-    Raises ValueError when cases of a folder are wanted and none is given.
+    Raises ValueError when cases of a folder are wanted and none is given, and where patients are rows of a table.
     """
+    if isinstance(cases, Visits):
+        raise ValueError(f"{name} is a patient of {cases.file}, and has no image")  # noqa: TRY004 - the recipe is wrong
     if isinstance(cases, Phantoms):
         made = abdomen(int(name.removeprefix(PHANTOM)), shape=cases.shape, spacing_mm=cases.spacing_mm)
         return Case(name, made.volume, made.label_map)

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from models.manifest import Classification, Manifest, Segmentation
+from models.manifest import Classification, Manifest, Regression, Segmentation
 from models.registry import PackageError, read
 from models.training.evaluation import AnyEvaluation, write_evaluation
 from models.training.exam import Exam, Examiner
 from models.training.judging_examiner import judging_examiner
 from models.training.marking_examiner import marking_examiner
+from models.training.regression_examiner import regression_examiner
 
 
 def evaluate(folder: Path, source: Path | None, device: str, run: Path | None = None) -> tuple[Examiner, AnyEvaluation]:
@@ -43,4 +44,5 @@ def _told(names: Sequence[str]) -> Iterator[str]:
 EXAMINERS: Mapping[type[Manifest], Callable[[Exam], Examiner]] = {
     Segmentation: marking_examiner,
     Classification: judging_examiner,
+    Regression: regression_examiner,
 }

@@ -8,12 +8,13 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from models.registry import Package, PackageError
 from models.training.classified import ClassificationEvaluation
+from models.training.regressed import RegressionEvaluation
 from models.training.segmented import SegmentationEvaluation
 
 EVALUATION, CARD = "evaluation.json", "CARD.md"
 BEGIN, END = "<!-- evaluation -->", "<!-- /evaluation -->"
 
-AnyEvaluation = SegmentationEvaluation | ClassificationEvaluation
+AnyEvaluation = SegmentationEvaluation | ClassificationEvaluation | RegressionEvaluation
 _INTERVAL = "in brackets, the 95 % interval over patients"
 _KINDS: TypeAdapter[AnyEvaluation] = TypeAdapter(Annotated[AnyEvaluation, Field(discriminator="kind")])
 

@@ -45,6 +45,10 @@ class Metric(StrEnum):
     BRIER_SCORE = "Brier score"
     CALIBRATION_ERROR = "expected calibration error"
     LAPLACE = "Laplace log likelihood"
+    ABSOLUTE_ERROR = "mean absolute error"
+    ERROR = "mean error"
+    UNCHANGED = "mean absolute error of no change"
+    WITHIN_SIGMA = "within one sigma"
 
 
 _UNITS = {
@@ -54,9 +58,13 @@ _UNITS = {
     Metric.VOLUME_ERROR: "ml",
     Metric.VOLUME_ERROR_PERCENT: "%",
     Metric.ABSOLUTE_VOLUME_ERROR: "ml",
+    Metric.ABSOLUTE_ERROR: "ml",
+    Metric.ERROR: "ml",
+    Metric.UNCHANGED: "ml",
+    Metric.WITHIN_SIGMA: "%",
 }
 _DECIMALS = {"mm": 2, "ml": 2, "%": 1, "": 3}
-_SIGNED = {Metric.VOLUME_ERROR, Metric.VOLUME_ERROR_PERCENT}
+_SIGNED = {Metric.ERROR, Metric.VOLUME_ERROR, Metric.VOLUME_ERROR_PERCENT}
 
 
 class Figure(Text):

@@ -9,7 +9,8 @@ from models.training.course import Course
 from models.training.recipe import Teaching
 from models.training.split import Groups
 
-_AS_TRAINED = {"task", "preprocessing", "network", "inference", "labels"}  # training writes the rest, or does not ask
+# training writes the rest of a manifest, or does not ask for it
+_AS_TRAINED = {"task", "preprocessing", "network", "inference", "labels", "inputs", "baseline", "output"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,12 @@
 """What training makes small."""
 
+import math
 from collections.abc import Callable, Mapping
 
 import torch
 from torch.nn import functional as F
 
+from models.training.laplace import LARGEST_ERROR_ML, LEAST_SIGMA_ML
 from models.training.recipe import Loss
 
 SMOOTHING = 1.0  # voxels; keeps a structure that is absent from the batch from dividing by zero
@@ -50,6 +52,17 @@ def laplace(answers: torch.Tensor, truths: torch.Tensor) -> torch.Tensor:
     """
     median, log_scale = answers.unbind(1)
     return (torch.log(torch.tensor(2.0)) + log_scale + (truths - median).abs() * torch.exp(-log_scale)).mean()
+
+
+def modified_laplace(answers: torch.Tensor, truths: torch.Tensor) -> torch.Tensor:
+    """The mean of the negative modified Laplace log likelihood (models/training/laplace.py), in ml.
+
+    Answers (n, 2), what is found and its sigma; truths (n,).
+    """
+    found, sigma = answers.unbind(1)
+    clipped = sigma.clamp(min=LEAST_SIGMA_ML)
+    error = (truths - found).abs().clamp(max=LARGEST_ERROR_ML)
+    return (math.sqrt(2.0) * error / clipped + torch.log(math.sqrt(2.0) * clipped)).mean()
 
 
 Function = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]

@@ -32,24 +32,40 @@ class Schedule(StrEnum):
     POLYNOMIAL = "polynomial"
 
 
-class Folder(Text):
-    """Cases of a folder in the Decathlon's layout: images/ and labels/ with equal file names.
+class Drawn(Text):
+    """How patients are split by chance.
 
-    Either some patients are held out, or there are so few that all of them are held out in turn: `folds`.
+    Either some of them are held out, or there are so few that all of them are held out in turn: `folds`.
     """
 
-    kind: Literal["folder"]
     held_out: int = Field(default=0, ge=0)  # patients evaluated on, never trained on, never chosen by
     folds: int | None = Field(default=None, ge=2)  # each trains on the others; what is shipped trains on all of them
     validation: int = Field(ge=1)  # patients that the checkpoint is chosen by
     seed: int
-    axes: Axes | None = None  # how they run, where the files are wrong about it
 
     @model_validator(mode="after")
-    def _is_evaluated(self) -> "Folder":
+    def _is_evaluated(self) -> "Drawn":
         if bool(self.held_out) == bool(self.folds):
             raise ValueError("cases are either held out or in folds: say one of the two")
         return self
+
+
+class Folder(Drawn):
+    """Cases of a folder in the Decathlon's layout: images/ and labels/ with equal file names."""
+
+    kind: Literal["folder"]
+    axes: Axes | None = None  # how they run, where the files are wrong about it
+
+
+class Visits(Drawn):
+    """Patients of a CSV file with a row for each visit."""
+
+    kind: Literal["visits"]
+    file: str
+    patient: str  # the column that says whose a visit is
+    weeks: str  # the column that says when it was, from any day of the patient's
+    columns: dict[str, str]  # the column of each input by its name, that of the baseline at every visit
+    words: dict[str, str] = Field(default_factory=dict)  # what a word of the file is called in the manifest
 
 
 class Phantoms(Text):
@@ -76,6 +92,7 @@ class Augmentation(Text):
     gamma: float = Field(default=0.0, ge=0.0, lt=1.0)
     bias_field: float = Field(default=0.0, ge=0.0)  # deviation of the logarithm of a smooth factor
     noise: float = Field(default=0.0, ge=0.0)  # highest standard deviation
+    withheld: float = Field(default=0.0, ge=0.0, le=1.0)  # how often a value that a model may do without is
 
 
 class Teaching(Text):
@@ -97,8 +114,8 @@ class Teaching(Text):
 class Recipe(Teaching):
     """Everything that decides what the weights become, beside the cases and the manifest."""
 
-    cases: Annotated[Folder | Phantoms, Field(discriminator="kind")]
-    augmentation: Augmentation
+    cases: Annotated[Folder | Phantoms | Visits, Field(discriminator="kind")]
+    augmentation: Augmentation = Augmentation()
     loss: Loss = Loss.DICE_AND_CROSS_ENTROPY
     foreground: float = Field(default=0.5, ge=0, le=1)  # share of the patches or slices taken from a structure
 

@@ -8,7 +8,8 @@ from types import MappingProxyType
 
 from models.manifest import Text
 from models.training.cases import names_in, patients_in, phantom_name
-from models.training.recipe import Folder, Phantoms, Recipe
+from models.training.recipe import Drawn, Phantoms, Recipe, Visits
+from models.training.visits import names_in_table
 
 SPLIT = "split.json"
 VALIDATION_SEEDS = 10_000
@@ -40,6 +41,8 @@ def split_for(folder: Path, recipe: Recipe, source: Path | None) -> Split:
     if isinstance(recipe.cases, Phantoms):
         return _of_seeds(recipe.cases)
     cases = recipe.cases
+    if isinstance(cases, Visits):
+        return written_down(folder, source, lambda there: shuffled(names_in_table(there, cases), cases))
     return written_down(folder, source, lambda there: shuffled(names_in(there), cases, patients_in(there)))
 
 
@@ -58,7 +61,7 @@ def written_down(folder: Path, source: Path | None, draw: Callable[[Path], Split
     return drawn
 
 
-def shuffled(names: Iterable[str], cases: Folder, patient_of: Mapping[str, str] = _EACH_ITS_OWN) -> Split:
+def shuffled(names: Iterable[str], cases: Drawn, patient_of: Mapping[str, str] = _EACH_ITS_OWN) -> Split:
     """The patients in a seeded order, cut into groups; cases are sorted in each.
 
     `patient_of` says whose a case is; without it each case is a patient of its own.
@@ -77,7 +80,7 @@ def shuffled(names: Iterable[str], cases: Folder, patient_of: Mapping[str, str] 
     return Split(**dict(shipped), folds=folds)
 
 
-def _fold(ordered: Sequence[list[str]], index: int, cases: Folder) -> Groups:
+def _fold(ordered: Sequence[list[str]], index: int, cases: Drawn) -> Groups:
     """Every k-th patient is held out, and those after it choose the checkpoint: other ones in each fold."""
     count = cases.folds or 1
     others = [

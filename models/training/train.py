@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from models.manifest import Classification
+from models.manifest import Classification, Regression
 from models.registry import Package, read
 from models.training.judging_lesson import calibrated, judging_lesson
 from models.training.lesson import Lesson
 from models.training.marking_lesson import fold_lessons, marking_lesson
+from models.training.predicting_lesson import predicting_lesson
 from models.training.publishing import publish
 from models.training.recipe import Teaching
 from models.training.run import BEST, Run, fold_folder
@@ -23,7 +24,8 @@ def train(folder: Path, source: Path | None, run: Path, device: str) -> Package:
     if isinstance(package.manifest, Classification):
         teach(judging_lesson(package, source), run, device)
         return calibrated(publish(package, run / BEST), source, device)
-    teach(marking_lesson(package, source), run, device)
+    is_regression = isinstance(package.manifest, Regression)
+    teach(predicting_lesson(package, source) if is_regression else marking_lesson(package, source), run, device)
     return publish(package, run / BEST)
 
 

@@ -10,6 +10,7 @@ from models.training.calibration import reliability
 from models.training.classified import ClassificationEvaluation, ClassifiedCase
 from models.training.evaluation import AnyEvaluation, confusion_rows, table
 from models.training.ranking import precision_recall, roc
+from models.training.regressed import RegressionEvaluation
 from models.training.segmented import CaseScore, LabelScore, SegmentationEvaluation
 from service.commands.charts import agreement_plot, precision_recall_plot, reliability_plot, roc_plot, strip_plot
 
@@ -74,6 +75,29 @@ def classified_rows(evaluation: ClassificationEvaluation) -> list[list[str]]:
     return [heading, *(row for case in evaluation.cases for row in _classified(evaluation, case))]
 
 
+def regressed_rows(evaluation: RegressionEvaluation) -> list[list[str]]:
+    """A row for each visit of each case; the first row names the columns."""
+    heading = ["case", "weeks", "error, ml", "sigma, ml", "change since the baseline, ml"]
+    visits = ((case.name, each) for case in evaluation.cases for each in case.visits)
+    return [
+        heading,
+        *(
+            [name, f"{each.weeks:g}", f"{each.error_ml:+.0f}", f"{each.sigma_ml:.0f}", f"{each.change_ml:+.0f}"]
+            for name, each in visits
+        ),
+    ]
+
+
+def regression_charts(evaluation: RegressionEvaluation) -> list[str]:
+    """The size of every error, and errors against what was said to be one deviation."""
+    visits = [each for case in evaluation.cases for each in case.visits]
+    errors = [abs(each.error_ml) for each in visits]
+    return [
+        strip_plot({evaluation.output: errors}, "absolute error, ml"),
+        agreement_plot({evaluation.output: [(each.weeks, each.error_ml) for each in visits]}, "weeks", "error, ml"),
+    ]
+
+
 def segmentation_charts(evaluation: SegmentationEvaluation) -> list[str]:
     """Dice and surface distance of every case, and volumes found against true ones."""
     scores = {
@@ -106,6 +130,8 @@ def _of_its_kind(evaluation: AnyEvaluation) -> tuple[list[list[str]], list[str]]
     """The rows of the cases, and the charts."""
     if isinstance(evaluation, SegmentationEvaluation):
         return segmented_rows(evaluation), segmentation_charts(evaluation)
+    if isinstance(evaluation, RegressionEvaluation):
+        return regressed_rows(evaluation), regression_charts(evaluation)
     return classified_rows(evaluation), classification_charts(evaluation)
 
 

@@ -11,6 +11,7 @@ from service.assemble import describe, record_of
 from service.core.entities import Instance, Refusal
 from service.core.errors import Broken, TryAgain
 from service.core.jobs import State
+from service.core.observations import Observation
 from service.core.stacking import split
 from service.edge.ledger import Ledger, opened
 from service.edge.part10 import read_instance
@@ -128,13 +129,17 @@ def explain(settings: Settings, path: Path) -> Iterator[Explanation]:
         raise Broken(f"there is no DICOM file in {path}")
     router = router_for(settings)
     for instances in by_series.values():
-        yield from _explain(router, list(instances.values()))
+        yield from _explain(router, list(instances.values()), settings.ledger_url)
 
 
-def _explain(router: Router, instances: Sequence[Instance]) -> Iterator[Explanation]:
+def _explain(router: Router, instances: Sequence[Instance], ledger_url: str) -> Iterator[Explanation]:
+    known: tuple[Observation, ...] = ()
+    if router.wants_observations:
+        with opened(ledger_url) as ledger:
+            known = ledger.observations_for(instances[0].patient, instances[0].study_instance_uid)
     for part in split(instances):
         first = part.instances[0]
         uid, description = first.series_instance_uid, first.value("SeriesDescription")
         what = f"{part.reason}: {part.sentence}" if isinstance(part, Refusal) else describe(part)
-        decisions = router.decide(part.slices, record_of(part, received_at=datetime.fromtimestamp(0, UTC)))
+        decisions = router.decide(part.slices, record_of(part, received_at=datetime.fromtimestamp(0, UTC)), known=known)
         yield Explanation(uid, description, len(part.instances), what, decisions)

@@ -53,7 +53,7 @@ def _differing_findings(before: Findings, again: Findings) -> Iterator[str]:
     for number, (earlier, later) in enumerate(zip(before.heat_maps, again.heat_maps, strict=True)):
         if not np.array_equal(earlier.values, later.values):
             yield f"heat map {number}: differs by up to {np.abs(earlier.values - later.values).max():g}"
-    for name in ("regions", "scores", "boxes", "points", "measurements", "remarks"):
+    for name in ("regions", "scores", "boxes", "points", "measurements", "predictions", "remarks"):
         if getattr(before, name) != getattr(again, name):
             yield f"{name}: {getattr(before, name)} before, {getattr(again, name)} now"
 

@@ -23,14 +23,19 @@ def digest(parts: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
+def patient_digest(patient_id: str) -> str:
+    """Enough of a patient's identifier to see that two differ; empty for nobody's."""
+    return hashlib.sha256(patient_id.encode()).hexdigest()[:16] if patient_id else ""
+
+
 def instance_set(sop_instance_uids: Iterable[str]) -> str:
     """The name of a set of instances, whatever order they came in."""
     return digest(sorted(set(sop_instance_uids)))
 
 
-def job_id(stack_id: str, model: str, version: str) -> str:
-    """The name of the work of one model version on one stack."""
-    return digest((stack_id, model, version))
+def job_id(stack_id: str, model: str, version: str, observed: Iterable[str] = ()) -> str:
+    """The name of the work of one model version on one stack, and on what it is told beside."""
+    return digest((stack_id, model, version, *observed))
 
 
 def notice_id(stack_id: str, model: str, version: str, why: str) -> str:

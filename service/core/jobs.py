@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from service.core.errors import Broken, NoRoom, TryAgain, Unsuitable
+from service.core.observations import Observation
 from service.core.priors import Prior
 from service.core.refusals import Notice, together
 
@@ -96,6 +97,7 @@ class Job:
     created_at: datetime
     notice: Notice | None = None  # None: the model is to run
     prior: Prior | None = None  # None: no earlier result was known when it was planned
+    observed: tuple[Observation, ...] = ()  # what the model is told beside the stack
 
 
 def distinct(wanted: Iterable[Job]) -> list[Job]:

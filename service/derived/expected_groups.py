@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from models.findings import Box, Change, Measurement, Point, Score
+from models.findings import Box, Change, Measurement, Point, Prediction, Score
 from models.manifest import Code, Term
 from models.regions import largest_planes
 from service.core.profiles import Kind
@@ -35,6 +35,8 @@ def expected(material: Material, made: Made) -> list[tuple[str, Group]]:
         due.append(_tracked(material, "image", 1, ("", measured)))
     for number, change in enumerate(findings.changes, 1):
         due += [_tracked(material, when, number, group) for when, group in _change(change)]
+    for number, prediction in enumerate(findings.predictions, 1):
+        due.append(_tracked(material, "prediction", number, _predicted(prediction)))
     if findings.not_compared:
         due.append(_tracked(material, "comparison", 1, ("", Group(comment=findings.not_compared))))
     if not due:
@@ -117,6 +119,13 @@ def _change(change: Change) -> Iterator[tuple[str, tuple[str, Group]]]:
     then, now = (_number(change.before),), tuple(map(_number, (change.after, *change.differences)))
     yield "earlier", (name, replace(about, numbers=then, time_point="earlier", earlier=earlier))
     yield "now", (name, replace(about, numbers=now, time_point="now", comment=change.remark or None, size=size))
+
+
+def _predicted(prediction: Prediction) -> tuple[str, Group]:
+    when = f"{prediction.weeks} weeks after {prediction.after}"
+    said = f"from {prediction.basis}, of {prediction.after}."
+    group = replace(_about(prediction.term), numbers=(_number(prediction.measurement),), time_point=when)
+    return prediction.term.name, replace(group, comment=f"Predicted, not measured; {said}")
 
 
 def _about(term: Term) -> Group:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from models.findings import Box, Change, Findings, HeatMap, Measurement, Point, Region, Score
+from models.findings import Box, Change, Findings, HeatMap, Measurement, Point, Prediction, Region, Score
 from models.manifest import Code, Term
 from service.core.entities import StackRecord
 from service.core.jobs import Job
@@ -46,6 +46,7 @@ def encode_findings(findings: Findings, job: Job, stack: StackRecord, layer_file
         "heat_maps": list(map(_heat_map, findings.heat_maps)),
         "measurements": list(map(_measurement, findings.measurements)),
         "changes": list(map(_change, findings.changes)),
+        "predictions": list(map(_prediction, findings.predictions)),
         "not_compared": findings.not_compared or None,
     }
     return json.dumps(said, indent=1, ensure_ascii=False).encode()
@@ -96,6 +97,15 @@ def _change(change: Change) -> Plain:
         "differences": list(map(_measurement, change.differences)),
         "size": change.size and _code(change.size),
         "remark": change.remark or None,
+    }
+
+
+def _prediction(prediction: Prediction) -> Plain:
+    return _term(prediction.term) | {
+        "measurement": _measurement(prediction.measurement),
+        "weeks": prediction.weeks,
+        "after": prediction.after.isoformat(),
+        "basis": prediction.basis,
     }
 
 

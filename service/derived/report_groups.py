@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.sr.codedict import codes
 
-from models.findings import Box, Change, Measurement, Point, Score
+from models.findings import Box, Change, Measurement, Point, Prediction, Score
 from models.measurement import CUBIC_CENTIMETRE, MEAN, VOLUME
 from models.regions import largest_planes
 from service.core.profiles import Kind
@@ -31,6 +31,7 @@ from service.derived.report_items import (
     tracking_identifier,
 )
 from service.derived.terms import Structure, concept, structures
+from service.derived.wording import predicted_from, time_of
 
 NOTHING_FOUND = "Nothing was found."
 _FACES = tuple((axis, side) for axis in range(3) for side in (0, 1))
@@ -38,7 +39,7 @@ _AROUND = ((0, 0), (0, 1), (1, 1), (1, 0), (0, 0))  # the corners of a face, clo
 
 
 def groups(material: Material, made: Made) -> list[Template]:
-    """Structures in the model's order, then scores, boxes, points, measurements of the whole image, and changes.
+    """Structures in the model's order, then scores, boxes, points, numbers of the whole image, changes, predictions.
 
     Findings that say nothing at all have one group that says so.
     """
@@ -55,6 +56,7 @@ def groups(material: Material, made: Made) -> list[Template]:
         said.append(plain_group(material, tracking_identifier(material, "image"), None, findings.measurements))
     for number, change in enumerate(findings.changes, start=1):
         said += _change(material, number, change)
+    said += [_prediction(material, number, each) for number, each in enumerate(findings.predictions, start=1)]
     if findings.not_compared:
         group = plain_group(material, tracking_identifier(material, "comparison"), None)
         said.append(extended(group, comment(findings.not_compared)))
@@ -190,3 +192,15 @@ def _change(material: Material, number: int, change: Change) -> Iterator[Templat
     series = sr.UIDRefContentItem(codes.DCM.SeriesInstanceUID, change.earlier_series_uid, CONTAINS)
     yield extended(earlier, day, series)
     yield extended(now, *beside_numbers(change))
+
+
+def _prediction(material: Material, number: int, prediction: Prediction) -> Template:
+    """What a quantity is expected to be: estimated, at a time of its own, with what it rests on."""
+    group = plain_group(
+        material,
+        tracking_identifier(material, "prediction", number, prediction.term),
+        prediction.term,
+        [prediction.measurement],
+        time_point=sr.TimePointContext(time_of(prediction)),
+    )
+    return extended(group, comment(predicted_from(prediction)))

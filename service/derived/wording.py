@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from models.findings import Box, Change, Findings, Measurement, Point, Region, Score
+from models.findings import Box, Change, Findings, Measurement, Point, Prediction, Region, Score
 from models.manifest import Code
 
 _UNITS = {"[hnsf'U]": "HU", "1": "", "cm3": "ml", "cm3/a": "ml a year"}
@@ -80,6 +80,22 @@ def change_line(change: Change) -> Line:
     return Line(change.term.name, number(change.after), "; ".join(said))
 
 
+def time_of(prediction: Prediction) -> str:
+    """When a prediction is for."""
+    return f"{prediction.weeks} weeks after {prediction.after}"
+
+
+def predicted_from(prediction: Prediction) -> str:
+    """That it was not measured, and what it rests on."""
+    return f"Predicted, not measured; from {prediction.basis}, of {prediction.after}."
+
+
+def prediction_line(prediction: Prediction) -> Line:
+    """A quantity as it is expected to be, and when."""
+    name = f"{prediction.term.name}, predicted"
+    return Line(name, number(prediction.measurement), f"{time_of(prediction)}; from {prediction.basis}")
+
+
 def mark_name(mark: Box | Point) -> str:
     """A box or a point as it is labelled in a picture."""
     return mark.term.name if mark.probability is None else f"{mark.term.name} {percent(mark.probability)}"
@@ -101,6 +117,7 @@ def lines(findings: Findings) -> list[Line]:
         *map(mark_line, marks(findings)),
         *(Line(each.name.meaning, number(each)) for each in findings.measurements),
         *map(change_line, findings.changes),
+        *map(prediction_line, findings.predictions),
         *([Line("Earlier studies", "", findings.not_compared)] if findings.not_compared else []),
     ]
 

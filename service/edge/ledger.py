@@ -18,12 +18,14 @@ from service.core.jobs import ACTIVE, MOST_LAPSES, Event, Job, State, wait
 from service.core.outbox import DeliveryState, Reference
 from service.core.priors import Result
 from service.edge.database import connect, migrate
+from service.edge.observed import Observed
 from service.edge.outbox import Outbox, add_delivery
 from service.edge.questions import STANDS, Standing, job_of
 from service.edge.steps import note, step, upsert
 from service.edge.tables import deliveries, jobs, results, series, stacks
 
 _SUPERSEDED = "a later arrival changed the stack: a new job has it"
+_TOLD_ANEW = "what is known of the patient changed: a new job has it"
 _UNSENT = deliveries.c.state.in_([DeliveryState.WAITING, DeliveryState.PARKED, DeliveryState.DEAD])
 
 
@@ -39,6 +41,7 @@ class SeriesRow:
     instance_set: str
     last_at: datetime
     evidence: str
+    patient: str = ""  # a digest; empty where the header names nobody
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ class StackRow:
     reason: str
 
 
-class Ledger(Outbox):
+class Ledger(Observed, Outbox):
     """One database. Every method is one transaction."""
 
     def __init__(self, url: str) -> None:
@@ -92,11 +95,7 @@ class Ledger(Outbox):
         old = sql.select(stacks.c.stack_id).where(
             stacks.c.series_instance_uid == series_instance_uid, stacks.c.standing == Standing.SUPERSEDED
         )
-        unsent = sql.and_(jobs.c.notice.is_not(None), jobs.c.state == State.REPORTED)
-        resting = sql.or_(jobs.c.state.in_([State.QUEUED, State.INFERRED]), unsent)
-        for row in connection.execute(sql.select(jobs).where(jobs.c.stack_id.in_(old), resting)).all():
-            step(connection, row, Event.DECLINE, now, reason=_SUPERSEDED)
-            connection.execute(deliveries.delete().where(deliveries.c.job_id == row.job_id, _UNSENT))
+        _decline_resting(connection, jobs.c.stack_id.in_(old), now, _SUPERSEDED)
 
     def forget_files(self, series_instance_uid: str) -> None:
         """Record that a Series has left the spool: nothing of it is routed again."""
@@ -125,6 +124,9 @@ class Ledger(Outbox):
                     connection.execute(jobs.insert().values(_job_values(job)))
                     said = f", not analysed because {job.notice.why}" if job.notice else ""
                     note(connection, job.created_at, job.job_id, "QUEUE", f"rule {job.rule}{said}")
+                if known is None and job.observed:  # what it was told before, or that it was not told enough
+                    others = (jobs.c.stack_id == stack_id, jobs.c.model == job.model, jobs.c.job_id != job.job_id)
+                    _decline_resting(connection, sql.and_(*others), job.created_at, _TOLD_ANEW)
 
     def claim(self, state: State, worker: str, now: datetime, until: datetime) -> Job | None:
         """The oldest due job in `state`, started and leased to `worker`; None when there is none."""
@@ -222,6 +224,15 @@ def opened(url: str) -> Iterator[Ledger]:
         yield ledger
     finally:
         ledger.close()
+
+
+def _decline_resting(connection: Connection, which: sql.ColumnElement[bool], now: datetime, reason: str) -> None:
+    """Decline those of the jobs that nobody works on, and notices that were not sent."""
+    unsent = sql.and_(jobs.c.notice.is_not(None), jobs.c.state == State.REPORTED)
+    resting = sql.or_(jobs.c.state.in_([State.QUEUED, State.INFERRED]), unsent)
+    for row in connection.execute(sql.select(jobs).where(which, resting)).all():
+        step(connection, row, Event.DECLINE, now, reason=reason)
+        connection.execute(deliveries.delete().where(deliveries.c.job_id == row.job_id, _UNSENT))
 
 
 def _lapse(connection: Connection, row: Row[Any], now: datetime) -> None:

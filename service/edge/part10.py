@@ -1,6 +1,5 @@
 """DICOM files (PS3.10): the facts of a file without its pixels."""
 
-import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from service.core.ages import age_on
 from service.core.entities import Frame, FrameReference, Instance, Orientation, PixelSpacing, Plane, Triple
 from service.core.errors import Broken, TryAgain
 from service.core.expectation import HINTS
-from service.core.identity import IMPLEMENTATION_CLASS_UID, is_uid
+from service.core.identity import IMPLEMENTATION_CLASS_UID, is_uid, patient_digest
 from service.core.outbox import Reference
 from service.core.phantoms import is_phantom
 from service.core.stacking import GEOMETRY, SPLITTING
@@ -45,6 +44,8 @@ ROUTING = (
     "Manufacturer",
     "ManufacturerModelName",
     "PatientAge",
+    "PatientSex",
+    "StudyDate",
     "PhotometricInterpretation",
     "Units",
 )
@@ -53,7 +54,6 @@ _OF_FRAMES = (*SPLITTING, *GEOMETRY)
 _OF_ONE_IMAGE = (
     "PatientID",
     "PatientBirthDate",
-    "StudyDate",
     "QualityControlImage",
     "LossyImageCompression",
     "FrameOfReferenceUID",
@@ -154,7 +154,7 @@ def _instance(header: _Header, meta: _FileMeta, bytes_left: int) -> Instance:
         sop_class_uid=uids["SOPClassUID"],
         series_instance_uid=uids["SeriesInstanceUID"],
         study_instance_uid=uids["StudyInstanceUID"],
-        patient=hashlib.sha256(_text(header.get("PatientID")).encode()).hexdigest()[:16],
+        patient=patient_digest(_text(header.get("PatientID")).strip()),
         frame_of_reference_uid=_text(header.get("FrameOfReferenceUID")),
         frames=tuple(_frames(header)),
         multi_frame="NumberOfFrames" in header and "PerFrameFunctionalGroupsSequence" in header,

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from models.findings import Algorithm, Box, Change, Findings, HeatMap, Measurement, Point, Region, Score
+from models.findings import Algorithm, Box, Change, Findings, HeatMap, Measurement, Point, Prediction, Region, Score
 from models.intake import RadiographFacts
 from models.manifest import Term
 from models.volume import Grid, LabelMap
@@ -165,6 +165,7 @@ _PLAIN_FINDINGS: dict[str, TypeAdapter[Any]] = {  # what JSON holds; arrays lie 
     "points": TypeAdapter(tuple[Point, ...]),
     "measurements": TypeAdapter(tuple[Measurement, ...]),
     "changes": TypeAdapter(tuple[Change, ...]),
+    "predictions": TypeAdapter(tuple[Prediction, ...]),
     "not_compared": TypeAdapter(str),
     "places": TypeAdapter(tuple[float, ...]),
     "remarks": TypeAdapter(tuple[str, ...]),

@@ -8,6 +8,7 @@ from pydantic import TypeAdapter
 from sqlalchemy import Column, Dialect, ForeignKey, Index, Integer, MetaData, String, Table, Text, UniqueConstraint
 from sqlalchemy.types import TypeDecorator
 
+from service.core.observations import Observation, observation_of
 from service.core.priors import Prior, Result
 from service.core.refusals import Notice, SayWhyNot
 
@@ -45,6 +46,21 @@ class NoticeText(TypeDecorator[Notice]):
         """From text."""
         plain = json.loads(value) if value else None
         return Notice(**plain | {"say": SayWhyNot(plain["say"])}) if plain else None
+
+
+class ObservedText(TypeDecorator[tuple[Observation, ...]]):
+    """What a job was told, as JSON."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: tuple[Observation, ...] | None, dialect: Dialect) -> str | None:
+        """To text."""
+        return json.dumps([asdict(each) for each in value], default=str) if value else None
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[Observation, ...]:
+        """From text."""
+        return tuple(observation_of(plain) for plain in json.loads(value or "[]"))
 
 
 _PRIOR = TypeAdapter(Prior)
@@ -95,6 +111,20 @@ series = Table(
     Column("last_at", Moment, nullable=False),
     Column("closed_at", Moment, nullable=False),
     Column("evidence", String(64), nullable=False),
+    Column("patient", String(16), nullable=False, server_default=""),  # a digest; empty where the header names nobody
+)
+
+observations = Table(
+    "observations",
+    metadata,
+    Column("observation_id", String(32), primary_key=True),
+    Column("patient", String(16), nullable=False, index=True),  # as that of a Series
+    Column("study_instance_uid", String(64), nullable=False, index=True),  # empty where it came without one
+    Column("quantity", String(16), nullable=False),
+    Column("value", String(32), nullable=False),
+    Column("measured_on", String(10), nullable=False),
+    Column("source", String(64), nullable=False),  # the SOP Instance UID of a report, or the command
+    Column("recorded_at", Moment, nullable=False),
 )
 
 stacks = Table(
@@ -132,6 +162,7 @@ jobs = Table(
     Column("changed_at", Moment, nullable=False),
     Column("notice", NoticeText, nullable=True),  # why the model did not run; none: it is to run
     Column("prior", PriorText, nullable=True),  # what it is compared with, fixed when it was planned
+    Column("observed", ObservedText, nullable=True),  # what the model is told beside the stack
     Index("jobs_by_state", "state", "next_at"),
 )
 

@@ -86,7 +86,7 @@ def test_everything_a_manifest_says_is_shown() -> None:
 def test_a_package_that_is_not_known_is_named_with_those_that_are() -> None:
     run = run_command("models", "show", "kidney")
     assert run.returncode == 1
-    assert "there is no package kidney: name one of hippocampus, " in run.stderr
+    assert "there is no package kidney: name one of fvc_decline, hippocampus, " in run.stderr
 
 
 def test_a_new_package_lacks_its_weights_and_verify_says_so(tmp_path: Path) -> None:

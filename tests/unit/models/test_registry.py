@@ -118,7 +118,7 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
 
 def test_our_own_packages_are_what_their_manifests_say() -> None:
     packages = find()
-    assert set(packages) == {"hippocampus", "left_atrium", "phantom_abdomen", "pneumonia"}
+    assert set(packages) == {"fvc_decline", "hippocampus", "left_atrium", "phantom_abdomen", "pneumonia"}
     for package in packages.values():
         assert package.folder.parent == BUILT_IN
         verify(package)
