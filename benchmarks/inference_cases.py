@@ -16,11 +16,13 @@ from benchmarks.machine import BenchmarkError
 from models import networks
 from models.inference import Predictor, load
 from models.intake import objections
-from models.manifest import Inference, Network, Segmentation, Span
+from models.manifest import Segmentation
 from models.phantom import abdomen
 from models.registry import Package, PackageError, find, segmentation, verify
+from models.sections import Inference, Network
 from models.tasks import patches
 from models.tasks.segment import Segmenter, network_of
+from models.terms import Span
 from models.volume import Volume
 
 SEED = 30007

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 
 from models.findings import Algorithm
-from models.manifest import Code, Label
+from models.sections import Label
+from models.terms import Code
 from models.volume import Grid, Volume
 from service.derived.encoding import encode
 from service.derived.synthetic import Subject, ct_series

@@ -2,7 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
+
+from models.terms import Text
 
 Count = Annotated[int, Field(ge=1, le=4096)]
 Steps = Annotated[tuple[Annotated[int, Field(ge=1, le=16)], ...], Field(min_length=1, max_length=64)]
@@ -10,13 +12,7 @@ Dilations = Annotated[tuple[Annotated[int, Field(ge=1, le=64)], ...], Field(min_
 Counts = Annotated[tuple[Count, ...], Field(min_length=1, max_length=64)]
 
 
-class Section(BaseModel):
-    """A part of a manifest: unknown keys are refused and values never change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class MeshNet(Section):
+class MeshNet(Text):
     """Convolutions at full resolution that see ever further by dilation: no path down and up (Fedorov et al. 2017)."""
 
     name: Literal["meshnet"]
@@ -25,7 +21,7 @@ class MeshNet(Section):
     activation: Literal["relu", "elu", "gelu"] = "relu"
 
 
-class OnnxGraph(Section):
+class OnnxGraph(Text):
     """A network that is a graph in an ONNX file, which says its own size."""
 
     name: Literal["onnx"]
@@ -41,7 +37,7 @@ def _by_name(layer: object) -> object:
     return layer
 
 
-class Norm(Section):
+class Norm(Text):
     """A normalisation and the arguments of it that matter here; one that is not said is MONAI's own."""
 
     kind: Literal["batch", "instance", "group"]
@@ -50,7 +46,7 @@ class Norm(Section):
     eps: float | None = None
 
 
-class Activation(Section):
+class Activation(Text):
     """An activation and its arguments, as in `Norm`."""
 
     kind: Literal["relu", "prelu", "leakyrelu", "elu", "gelu"]
@@ -63,7 +59,7 @@ ActivationLayer = Annotated[Activation, BeforeValidator(_by_name)]
 Kernel = Annotated[int, Field(ge=1, le=15)] | tuple[Steps, ...] | Steps
 
 
-class MonaiUNet(Section):
+class MonaiUNet(Text):
     """MONAI's UNet: a residual or plain U-shape."""
 
     name: Literal["monai_unet"]
@@ -79,7 +75,7 @@ class MonaiUNet(Section):
     adn_ordering: Literal["NDA", "NAD", "AND", "NA", "A"] = "NDA"
 
 
-class MonaiDynUNet(Section):
+class MonaiDynUNet(Text):
     """MONAI's DynUNet: the U-shape of nnU-Net."""
 
     name: Literal["monai_dynunet"]
@@ -95,7 +91,7 @@ class MonaiDynUNet(Section):
     trans_bias: bool = False
 
 
-class MonaiSegResNet(Section):
+class MonaiSegResNet(Text):
     """MONAI's SegResNet: residual blocks down and up, without the branch of an autoencoder."""
 
     name: Literal["monai_segresnet"]
@@ -109,7 +105,7 @@ class MonaiSegResNet(Section):
     upsample_mode: Literal["deconv", "nontrainable", "pixelshuffle"] = "nontrainable"
 
 
-class MonaiBasicUNet(Section):
+class MonaiBasicUNet(Text):
     """MONAI's BasicUNet: two convolutions on each of five levels."""
 
     name: Literal["monai_basicunet"]

@@ -11,7 +11,8 @@ from datetime import date
 import numpy as np
 from numpy.typing import NDArray
 
-from models.manifest import Code, Label, Term
+from models.sections import Label
+from models.terms import Code, Term
 from models.volume import Grid, LabelMap
 
 

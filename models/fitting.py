@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from models.manifest import ImagePreprocessing
+from models.preparation import ImagePreprocessing
 from models.preprocessing import normalised
 
 Values = NDArray[np.float32]

@@ -7,7 +7,7 @@ from datetime import date
 import numpy as np
 from numpy.typing import NDArray
 
-from models.manifest import AnyInput, NumberInput
+from models.quantities import AnyInput, NumberInput
 
 Values = Mapping[str, float | str]  # by the names of inputs; what is not known is not there
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.manifest import Intake, RadiographIntake, Span
+from models.sections import Intake, RadiographIntake
+from models.terms import Span
 from models.uneven import gaps_mm
 from models.volume import Grid, Radiograph, Volume
 

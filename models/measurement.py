@@ -13,7 +13,8 @@ from scipy.spatial import ConvexHull
 from scipy.spatial.distance import pdist
 
 from models.findings import Findings, Measurement, Region
-from models.manifest import Code, Measure
+from models.sections import Measure
+from models.terms import Code
 from models.volume import Grid, Vector, Volume
 
 AXIAL_DEGREES = 30.0  # planes whose normal lies within this of the body axis are axial: no gantry tilts further

@@ -9,7 +9,7 @@ from torch import nn
 
 from models import meshnet, monai_networks, resnet
 from models.architectures import MONAI, MeshNet
-from models.manifest import AnyNetwork, ImageNetwork
+from models.sections import AnyNetwork, ImageNetwork
 
 Builder = Callable[[tuple[int, ...], int, int], nn.Module]  # channels, inputs, classes
 

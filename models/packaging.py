@@ -19,7 +19,6 @@ from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 from pydantic import Field
 from safetensors import SafetensorError, safe_open
 
-from models.manifest import Text
 from models.registry import (
     BUILT_IN,
     MANIFEST,
@@ -32,6 +31,7 @@ from models.registry import (
     read,
     verify,
 )
+from models.terms import Text
 
 DIGESTS = "digests.json"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")  # no separator of any system, no hidden file

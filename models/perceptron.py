@@ -7,7 +7,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from models.inputs import width
-from models.manifest import Output, Perceptron, Regression
+from models.manifest import Regression
+from models.quantities import Output, Perceptron
 
 WEEKS_PER_YEAR = 365.25 / 7
 _OF_TIME = 2  # the year, and its square root: what a baseline was wrong by shows at once, and the decline later

@@ -14,7 +14,16 @@ from numpy.typing import NDArray
 from scipy.ndimage import affine_transform, gaussian_filter1d
 from scipy.optimize import linear_sum_assignment
 
-from models.manifest import Axes, Intensity, Percentiles, Preprocessing, Scale, Standardize, StandardizeNonzero, Window
+from models.preparation import (
+    Axes,
+    Intensity,
+    Percentiles,
+    Preprocessing,
+    Scale,
+    Standardize,
+    StandardizeNonzero,
+    Window,
+)
 from models.volume import Grid, LabelMap, Matrix, Vector, Volume
 
 Values = NDArray[np.float32]

@@ -10,7 +10,7 @@ from scipy.ndimage import find_objects, generate_binary_structure
 from scipy.ndimage import label as connected_components
 
 from models.findings import Algorithm, Findings, Region
-from models.manifest import Label
+from models.sections import Label
 from models.uneven import nearest_slices, spread
 from models.volume import LabelMap
 

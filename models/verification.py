@@ -9,9 +9,10 @@ import numpy as np
 from safetensors import safe_open
 
 from models.inference import load, load_for_values
-from models.manifest import Evidence, Regression, Segmentation
+from models.manifest import Regression, Segmentation
 from models.packaging import require_safetensors
 from models.registry import ONNX_SUFFIX, Package, PackageError, verify
+from models.sections import Evidence
 from models.training.evaluation import CARD, EVALUATION, read_evaluation
 from models.training.figures import identity
 from models.training.segmented import SegmentationEvaluation

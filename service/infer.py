@@ -10,8 +10,9 @@ from typing import Literal
 from models.findings import Findings
 from models.inference import Predictor, load, load_for_radiographs, load_for_values, pick_device
 from models.intake import blank_objections, value_objections
-from models.manifest import Intake, Regression
+from models.manifest import Regression
 from models.registry import BUILT_IN, Package, PackageError, find
+from models.sections import Intake
 from models.tasks.classify import Classifier
 from models.tasks.regress import Regressor
 from models.volume import Radiograph, Volume

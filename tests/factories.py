@@ -10,7 +10,6 @@ from pydicom import Dataset
 from scipy.ndimage import gaussian_filter
 
 from models.findings import Algorithm, Box, Change, Findings, HeatMap, Measurement, Point, Score
-from models.manifest import Code, Label, Measure, Span, Term
 from models.measurement import (
     ATTENUATION,
     CUBIC_CENTIMETRE,
@@ -23,6 +22,8 @@ from models.measurement import (
     measured,
 )
 from models.regions import found
+from models.sections import Label, Measure
+from models.terms import Code, Span, Term
 from models.volume import Grid, LabelMap, Matrix, Radiograph, Volume
 from service.core.comparison import LARGER, differences
 from service.core.profiles import USUAL, Kind, Profile

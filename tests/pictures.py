@@ -7,7 +7,7 @@ from pydicom import Dataset
 from pydicom.uid import ComputedRadiographyImageStorage
 
 from models.findings import Box, Findings, HeatMap, Point, Score
-from models.manifest import Code, Term
+from models.terms import Code, Term
 from models.volume import Grid, Radiograph
 from service.derived.encoding import decode, encode
 from service.derived.material import Material

@@ -8,8 +8,8 @@ from pydantic import Field, ValidationError, model_validator
 from models.adoption.statement import read_mapping
 from models.adoption.tensors import Tensors
 from models.architectures import MeshNet
-from models.manifest import Text
 from models.registry import PackageError, corrections
+from models.terms import Text
 
 
 class Layer(Text):

@@ -15,9 +15,9 @@ from models.adoption.monai_config import Config, known, target_of
 from models.adoption.monai_steps import inference, preprocessing
 from models.adoption.statement import LARGEST_TEXT, Origin, Statement, read_mapping
 from models.architectures import MONAI
-from models.manifest import Intake
 from models.packaging import LARGEST_WEIGHTS
 from models.registry import PackageError, corrections
+from models.sections import Intake
 
 METADATA = "configs/metadata.json"
 CONFIGS = ("configs/inference.json", "configs/inference.yaml", "configs/inference.yml")

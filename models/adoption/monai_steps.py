@@ -6,19 +6,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from models.adoption.monai_config import Config, target_of
-from models.manifest import (
-    Axes,
-    Inference,
-    Intensity,
-    Percentiles,
-    Preprocessing,
-    Scale,
-    Standardize,
-    StandardizeNonzero,
-    Text,
-    Triple,
-)
+from models.preparation import Axes, Intensity, Percentiles, Preprocessing, Scale, Standardize, StandardizeNonzero
 from models.registry import PackageError, corrections
+from models.sections import Inference
+from models.terms import Text, Triple
 
 CURE = "say {section} by --labels, or write the manifest by hand"
 WITHOUT_EFFECT = frozenset({"LoadImaged", "EnsureChannelFirstd", "EnsureTyped", "ToTensord"})  # on values or places

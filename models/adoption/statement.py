@@ -8,8 +8,10 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from models.manifest import AnyNetwork, Inference, Intake, Label, Licences, Preprocessing, Text
+from models.preparation import Preprocessing
 from models.registry import PackageError, corrections
+from models.sections import AnyNetwork, Inference, Intake, Label, Licences
+from models.terms import Text
 
 LARGEST_TEXT = 2**20
 

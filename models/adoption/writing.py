@@ -15,8 +15,9 @@ import yaml
 from models.adoption.statement import Origin, Statement
 from models.architectures import OnnxGraph
 from models.inference import load
-from models.manifest import Evidence, Inference, Licences, Segmentation
+from models.manifest import Segmentation
 from models.registry import MANIFEST, Package, PackageError, digest, read, segmentation
+from models.sections import Evidence, Inference, Licences
 from models.tasks.segment import network_of
 from models.training.evaluation import CARD
 

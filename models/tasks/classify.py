@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from models.findings import Findings, HeatMap, Score
 from models.fitting import to_image, to_radiograph
-from models.manifest import Calibration, Classification
+from models.manifest import Classification
 from models.resnet import ImageNetwork
+from models.sections import Calibration
 from models.tasks.activation import METHODS
 from models.tasks.identity import algorithm
 from models.volume import Radiograph

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import label as connected_components
 from torch import nn
 
-from models.manifest import Inference
+from models.sections import Inference
 from models.tasks.mirroring import mirrored_mean
 from models.volume import LabelMap
 

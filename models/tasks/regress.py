@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from models.findings import Findings, Measurement, Prediction
 from models.inputs import Known, Values, encode, in_words
 from models.lungs import are_whole, lungs
-from models.manifest import Code, Regression
+from models.manifest import Regression
 from models.perceptron import ChangeNetwork, rows_at
 from models.regions import found
 from models.tasks.identity import algorithm
+from models.terms import Code
 from models.volume import Volume
 
 LUNG_VOLUME = "lung_volume"  # as manifests name the input

@@ -10,10 +10,11 @@ from torch import nn
 
 from models import networks
 from models.findings import Findings
-from models.manifest import PatchSegmentation, Segmentation, SliceInference, SliceSegmentation
+from models.manifest import PatchSegmentation, Segmentation, SliceSegmentation
 from models.measurement import Likelihoods, measured
 from models.preprocessing import to_network, to_source
 from models.regions import found, on_planes
+from models.sections import SliceInference
 from models.tasks import patches, slices
 from models.tasks.identity import algorithm
 from models.volume import Volume

@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from models.manifest import SliceInference
+from models.sections import SliceInference
 from models.tasks.mirroring import mirrored_mean
 
 SLICES_AT_ONCE = 16

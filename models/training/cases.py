@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.manifest import Preprocessing
 from models.nifti import DATASET, IMAGES, LABELS, SUFFIX, read_volume
 from models.phantom import abdomen
+from models.preparation import Preprocessing
 from models.preprocessing import labels_to_network, to_network
 from models.training.recipe import Folder, Phantoms, Visits
 from models.volume import Grid, LabelMap, Volume

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from models.manifest import Text
+from models.terms import Text
 from models.training.calibration import brier_score, expected_calibration_error
 from models.training.decisions import Counts, counts, post_test_probability
 from models.training.figures import Evaluation, Figure, Identity, Metric, figure

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict
 
-from models.manifest import Manifest, Text
+from models.manifest import Manifest
+from models.terms import Text
 from models.training.intervals import Interval, Rows, bootstrap
 
 FORMAT: Literal[2] = 2

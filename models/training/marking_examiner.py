@@ -10,8 +10,9 @@ import numpy as np
 
 from models.findings import Findings
 from models.inference import load
-from models.manifest import Label, Segmentation, Weights
+from models.manifest import Segmentation
 from models.registry import Package, PackageError, digest, segmentation
+from models.sections import Label, Weights
 from models.training.cases import Case, names_in, open_case
 from models.training.exam import Exam
 from models.training.figures import identity, rounded

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from models.manifest import Calibration
+from models.sections import Calibration
 from models.training.recipe import AtLeastSensitivity
 
 DIGITS = 4

@@ -7,8 +7,10 @@ from typing import Annotated, Literal, TypeVar
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from models.manifest import Axes, AxisIndex, Text, Triple
+from models.preparation import Axes
 from models.registry import PackageError
+from models.sections import AxisIndex
+from models.terms import Text, Triple
 
 RECIPE = "training.yaml"
 AnyRecipe = TypeVar("AnyRecipe", bound=Text)

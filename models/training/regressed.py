@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from models.manifest import Text
+from models.terms import Text
 from models.training.figures import Evaluation, Figure, Identity, Metric, figure
 from models.training.intervals import Rows, bootstrap
 from models.training.laplace import laplace_log_likelihood

@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from models.manifest import Text
+from models.terms import Text
 from models.training.figures import Evaluation, Figure, Identity, Metric, figure, mean_figure
 from models.training.intervals import Interval
 from models.training.scores import volume_error

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from models.manifest import Text
+from models.terms import Text
 from models.training.cases import names_in, patients_in, phantom_name
 from models.training.recipe import Drawn, Phantoms, Recipe, Visits
 from models.training.visits import names_in_table

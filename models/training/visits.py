@@ -8,7 +8,8 @@ from hashlib import sha256
 from pathlib import Path
 
 from models.inputs import Values
-from models.manifest import NumberInput, Regression
+from models.manifest import Regression
+from models.quantities import NumberInput
 from models.training.recipe import Visits
 
 

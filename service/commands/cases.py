@@ -14,9 +14,9 @@ import typer
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 
-from models.manifest import Term
 from models.nifti import DATASET, IMAGES, LABELS, SUFFIX, write_labels, write_volume
 from models.registry import PackageError, read, segmentation
+from models.terms import Term
 from models.volume import LabelMap
 from service.commands.survey import Folder, look, parts, stack_volume
 from service.core.entities import FrameReference, Stack

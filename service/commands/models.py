@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from models.manifest import Code, Span
 from models.packaging import install, pack
 from models.registry import BUILT_IN, MANIFEST, Package, PackageError, find, read
 from models.templates import write_new
+from models.terms import Code, Span
 from models.training.evaluation import CARD, read_evaluation, table
 from service.settings import load
 

@@ -13,8 +13,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from models.findings import Findings
-from models.manifest import Label
 from models.phantom import Phantom
+from models.sections import Label
 from models.uneven import spread
 from service.commands.archive import Archive
 from service.commands.render import render

@@ -6,7 +6,8 @@ from datetime import date
 
 from models import inputs
 from models.inputs import Known, Values
-from models.manifest import Regression, Source
+from models.manifest import Regression
+from models.quantities import Source
 from service.core.ages import age_years
 from service.core.entities import Instance
 from service.core.observations import Observation, Quantity, nearest

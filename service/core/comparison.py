@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from models.findings import Change, Findings, Measurement
-from models.manifest import Code, Label, Term
 from models.measurement import CUBIC_CENTIMETRE, VOLUME
+from models.sections import Label
+from models.terms import Code, Term
 from service.core.priors import CUBIC_CENTIMETRES, Followed, Following, MeasuredVolume, Prior, Result
 
 DAYS_PER_YEAR = 365.25

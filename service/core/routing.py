@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from models.manifest import Span
+from models.terms import Span
 from models.volume import Grid
 from service.core.entities import Slice, consensus
 from service.core.geometry import plane_name

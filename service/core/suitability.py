@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from models.intake import age_objections, objections, radiograph_objections
-from models.manifest import Evidence, Manifest, RadiographIntake
+from models.manifest import Manifest
+from models.sections import Evidence, RadiographIntake
 from service.core.entities import StackRecord
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from pydicom import Dataset
 
-from models.manifest import Span
+from models.terms import Span
 
 HEIGHT_M = Span(minimum=0.3, maximum=2.6)  # beyond lie centimetres in the wrong attribute and slips of the pen
 WEIGHT_KG = Span(minimum=1.0, maximum=400.0)

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from models.findings import Box, Change, Measurement, Point, Prediction, Score
-from models.manifest import Code, Term
 from models.regions import largest_planes
+from models.terms import Code, Term
 from service.core.profiles import Kind
 from service.derived import content_tree
 from service.derived.content_tree import ABSENT, CUBIC_CENTIMETRE, PRESENT, Group, Number, Surface

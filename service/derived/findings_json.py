@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from models.findings import Box, Change, Findings, HeatMap, Measurement, Point, Prediction, Region, Score
-from models.manifest import Code, Term
+from models.terms import Code, Term
 from service.core.entities import StackRecord
 from service.core.jobs import Job
 

@@ -10,8 +10,8 @@ from pydicom import Dataset
 from pydicom.uid import GrayscaleSoftcopyPresentationStateStorage
 
 from models.findings import Box, Findings, Point
-from models.manifest import Term
 from models.regions import plane_labels
+from models.terms import Term
 from service.core.profiles import Kind
 from service.derived import wording
 from service.derived.companion import begun, in_body, referenced

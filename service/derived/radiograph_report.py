@@ -13,7 +13,7 @@ from pydicom import Dataset
 from pydicom.sr.codedict import codes
 
 from models.findings import Box, Change, HeatMap, Point, Score
-from models.manifest import Term
+from models.terms import Term
 from service.core.profiles import Kind
 from service.derived.material import Made, Material
 from service.derived.report_groups import NOTHING_FOUND

@@ -8,8 +8,8 @@ from pydicom import Dataset
 from pydicom.uid import Comprehensive3DSRStorage, EnhancedSRStorage
 
 from models.findings import Box, Findings, Measurement, Point, Score
-from models.manifest import Code
-from models.manifest import Term as FindingTerm
+from models.terms import Code
+from models.terms import Term as FindingTerm
 from service.core.errors import Unproven
 from service.core.profiles import Kind
 from service.derived import content_tree

@@ -8,7 +8,7 @@ from pydicom import Dataset
 from pydicom.sr.codedict import codes
 
 from models.findings import Algorithm, Change, Measurement, Score
-from models.manifest import Code, Term
+from models.terms import Code, Term
 from service.derived.material import Material
 from service.derived.sources import reference
 from service.derived.terms import ARTIFICIAL_INTELLIGENCE, concept, tracking

@@ -15,7 +15,7 @@ from highdicom.seg import Segmentation as HighdicomSegmentation
 from pydicom import Dataset
 
 from models.findings import Algorithm
-from models.manifest import Term
+from models.terms import Term
 from service.derived.encoding import transfer_syntax_uid
 from service.derived.finish import MANUFACTURER, SERIES_NUMBERS, finish
 from service.derived.material import Made, Material

@@ -6,7 +6,7 @@ from highdicom.sr import CodedConcept
 from pydicom.sr.codedict import codes
 
 from models.findings import Algorithm, Findings, Region
-from models.manifest import Code, Term
+from models.terms import Code, Term
 from service.derived.origin import Origin
 
 ARTIFICIAL_INTELLIGENCE = codes.cid7162.ArtificialIntelligence

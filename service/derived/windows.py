@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.manifest import Term
+from models.terms import Term
 from models.volume import Volume
 
 _MOST_VALUES = 4_000_000  # percentiles of more are not worth the time

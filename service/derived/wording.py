@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from models.findings import Box, Change, Findings, Measurement, Point, Prediction, Region, Score
-from models.manifest import Code
+from models.terms import Code
 
 _UNITS = {"[hnsf'U]": "HU", "1": "", "cm3": "ml", "cm3/a": "ml a year"}
 

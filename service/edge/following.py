@@ -4,7 +4,7 @@ import numpy as np
 
 from models.alignment import lesions_in_both, motion_between
 from models.findings import Findings
-from models.manifest import Label
+from models.sections import Label
 from models.volume import Matrix, Volume
 from service.core.comparison import structure_key
 from service.core.entities import StackRecord

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 
 from models.findings import Algorithm, Box, Change, Findings, HeatMap, Measurement, Point, Prediction, Region, Score
 from models.intake import RadiographFacts
-from models.manifest import Term
+from models.terms import Term
 from models.volume import Grid, LabelMap
 from service.core.entities import FrameReference, Reason, StackRecord
 from service.core.errors import Broken, TryAgain

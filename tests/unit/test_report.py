@@ -10,7 +10,7 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from models.findings import Findings
-from models.manifest import Code
+from models.terms import Code
 from service.assemble import record_of
 from service.core.errors import Unproven
 from service.core.jobs import Job, State

@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.manifest import Preprocessing, Standardize
+from models.preparation import Preprocessing, Standardize
 from models.preprocessing import NetworkInput, closest_turn, labels_to_network, straightened_grid, to_source
 from models.volume import Grid, LabelMap, Matrix
 from service.core.entities import Frame, Instance, Orientation, PixelSpacing, Plane, Stack

@@ -9,8 +9,8 @@ from pydicom import Dataset
 from pydicom.uid import EnhancedSRStorage
 
 from models.findings import Findings
-from models.manifest import Measure
 from models.measurement import Likelihoods, measured
+from models.sections import Measure
 from service.core.entities import FrameReference
 from service.core.profiles import USUAL, Kind, Profile
 from service.derived import content_tree

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from models.findings import Measurement, Score
-from models.manifest import Code, Term
+from models.terms import Code, Term
 from models.volume import Volume
 from service.derived import wording
 from service.derived.contact_sheet import contact_sheets

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from models.findings import Findings
-from models.manifest import Span
+from models.terms import Span
 from models.volume import Grid, LabelMap
 from service.core.errors import Unproven
 from service.core.profiles import Kind

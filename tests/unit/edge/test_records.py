@@ -9,8 +9,8 @@ import pytest
 
 from models.findings import Findings, HeatMap, Measurement, Region
 from models.intake import RadiographFacts
-from models.manifest import Measure
 from models.regions import on_planes
+from models.sections import Measure
 from service.assemble import record_of
 from service.core.errors import TryAgain
 from service.core.stacking import split

@@ -10,9 +10,9 @@ from torch import nn
 from models import networks
 from models.findings import Findings
 from models.inference import load_for_radiographs
-from models.manifest import Calibration
 from models.registry import PackageError, find, segmentation
 from models.resnet import ImageNetwork, PooledHead
+from models.sections import Calibration
 from models.tasks.activation import METHODS, cam, grad_cam
 from models.tasks.classify import Classifier, peaking, probability
 from models.volume import Radiograph

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from models.fitting import Frame, fit, resized, to_image, to_radiograph
-from models.manifest import ImagePreprocessing
+from models.preparation import ImagePreprocessing
 from models.preprocessing import normalised
 
 SHAPE = (60, 90)  # not square, so that no exchange of axes goes unseen

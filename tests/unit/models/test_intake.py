@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from models.intake import RadiographFacts, age_objections, objections, radiograph_objections, value_objections
-from models.manifest import Intake, RadiographIntake, Span
 from models.registry import find, segmentation
+from models.sections import Intake, RadiographIntake
+from models.terms import Span
 from models.volume import Grid, Volume
 from tests import factories
 

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import pdist
 
 from models.findings import Findings, Measurement, Region
-from models.manifest import Code, Label, Measure
 from models.measurement import (
     ATTENUATION,
     DEVIATION,
@@ -23,6 +22,8 @@ from models.measurement import (
     measured,
 )
 from models.regions import found
+from models.sections import Label, Measure
+from models.terms import Code
 from models.volume import Grid, LabelMap, Volume
 from tests import factories
 

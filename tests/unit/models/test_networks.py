@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from models import networks
-from models.manifest import Network
+from models.sections import Network
 
 
 @pytest.mark.parametrize("name", networks.BUILDERS)

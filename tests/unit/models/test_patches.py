@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.manifest import Inference
+from models.sections import Inference
 from models.tasks.patches import keep_largest_components, probabilities
 from models.volume import LabelMap
 from tests import factories

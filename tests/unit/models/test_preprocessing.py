@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.manifest import Preprocessing, Standardize, Window
 from models.nifti import read_volume
+from models.preparation import Preprocessing, Standardize, Window
 from models.preprocessing import (
     closest_turn,
     labels_to_network,

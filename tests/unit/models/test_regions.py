@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from models.findings import Region
-from models.manifest import Label
 from models.regions import found
+from models.sections import Label
 from models.volume import Grid, LabelMap
 from tests import factories
 

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from torch import nn
 
-from models.manifest import SliceInference, SliceSegmentation
+from models.manifest import SliceSegmentation
+from models.sections import SliceInference
 from models.tasks.segment import Segmenter
 from models.tasks.slices import centred, probabilities, stacked
 from models.volume import Volume

@@ -12,7 +12,7 @@ import yaml
 from PIL import Image
 
 from models.inference import load
-from models.manifest import Preprocessing, Window
+from models.preparation import Preprocessing, Window
 from models.registry import PackageError, verify
 from models.training import evaluation
 from models.training.__main__ import main

@@ -14,7 +14,8 @@ import yaml
 from pydantic import ValidationError
 from rich.console import Console
 
-from models.manifest import Preprocessing, SliceSegmentation, Window
+from models.manifest import SliceSegmentation
+from models.preparation import Preprocessing, Window
 from models.registry import PackageError, read
 from models.training import train as training
 from models.training import watch

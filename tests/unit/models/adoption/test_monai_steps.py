@@ -8,8 +8,9 @@ from monai import transforms
 
 from models.adoption.monai_config import known
 from models.adoption.monai_steps import inference, preprocessing
-from models.manifest import Inference, Standardize
+from models.preparation import Standardize
 from models.preprocessing import normalised
+from models.sections import Inference
 
 GRID: list[dict[str, Any]] = [
     {"_target_": "monai.transforms.Orientationd", "keys": "image", "axcodes": "RAS"},
