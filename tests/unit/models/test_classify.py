@@ -21,7 +21,7 @@ from tests.unit.models.packages import classifier, classifier_with_weights, clas
 
 TWO = [classifier_written()["classes"][0] | {"name": name, "operating_point": 0.2} for name in ("First", "Second")]
 
-WHOLE_RANGE = {"kind": "percentiles", "clip_percentiles": [0, 100]}
+WHOLE_RANGE = {"kind": "percentiles", "percentiles": [0, 100], "onto": [-1, 1]}
 
 
 class Bright(nn.Module):
