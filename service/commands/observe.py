@@ -21,7 +21,7 @@ _NEEDED, _OPTIONAL = ("patient_id", "date"), ("fvc_ml", "smoking")
 
 
 def observe(
-    patient_id: Annotated[str, typer.Option(help="Patient ID as the images have it.")] = "",
+    patient_id: Annotated[str, typer.Option(help="As the images have it; with its issuer: ID^^^ISSUER.")] = "",
     date: Annotated[str, typer.Option(help="The day it was measured, like 2026-03-01.")] = "",
     fvc_ml: Annotated[str, typer.Option(help="Forced vital capacity in ml.")] = "",
     smoking: Annotated[str, typer.Option(help="'never smoked', 'ex-smoker' or 'smokes'.")] = "",
@@ -58,7 +58,7 @@ def observations_in(table: Path) -> Iterator[Observation]:
 
 
 def _observations(row: dict[str, str]) -> Iterator[Observation]:
-    patient = patient_digest(row["patient_id"].strip())
+    patient = patient_digest(*_identifier(row["patient_id"].strip()))
     if not patient or not row["date"]:
         raise Broken("say whose it is and since when: --patient-id and --date, or the columns patient_id and date")
     if not row["fvc_ml"] and not row["smoking"]:
@@ -68,3 +68,9 @@ def _observations(row: dict[str, str]) -> Iterator[Observation]:
         yield Observation(patient, "", Quantity.FVC, millilitres_named(row["fvc_ml"]), day, SOURCE)
     if row["smoking"]:
         yield Observation(patient, "", Quantity.SMOKING, smoking_named(row["smoking"]), day, SOURCE)
+
+
+def _identifier(text: str) -> tuple[str, str]:
+    """A Patient ID and its issuer, as HL7 writes the two together (data type CX)."""
+    patient_id, _, issuer = text.partition("^^^")
+    return patient_id, issuer

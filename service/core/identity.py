@@ -23,9 +23,13 @@ def digest(parts: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
-def patient_digest(patient_id: str) -> str:
-    """Enough of a patient's identifier to see that two differ; empty for nobody's."""
-    return hashlib.sha256(patient_id.encode()).hexdigest()[:16] if patient_id else ""
+def patient_digest(patient_id: str, issuer: str = "") -> str:
+    """Enough of a patient's identifier to see that two differ; empty for nobody's.
+
+    The same identifier of two issuers (PS3.3 C.2.2: Issuer of Patient ID) is that of two patients.
+    """
+    names = "\n".join(filter(None, (patient_id, issuer)))
+    return hashlib.sha256(names.encode()).hexdigest()[:16] if patient_id else ""
 
 
 def instance_set(sop_instance_uids: Iterable[str]) -> str:

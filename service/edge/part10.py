@@ -53,6 +53,7 @@ _KEYWORDS = tuple(dict.fromkeys((*ROUTING, *SPLITTING, *GEOMETRY, *HINTS, *radio
 _OF_FRAMES = (*SPLITTING, *GEOMETRY)
 _OF_ONE_IMAGE = (
     "PatientID",
+    "IssuerOfPatientID",
     "PatientBirthDate",
     "QualityControlImage",
     "LossyImageCompression",
@@ -154,7 +155,7 @@ def _instance(header: _Header, meta: _FileMeta, bytes_left: int) -> Instance:
         sop_class_uid=uids["SOPClassUID"],
         series_instance_uid=uids["SeriesInstanceUID"],
         study_instance_uid=uids["StudyInstanceUID"],
-        patient=patient_digest(_text(header.get("PatientID")).strip()),
+        patient=patient_digest(*(_text(header.get(name)).strip() for name in ("PatientID", "IssuerOfPatientID"))),
         frame_of_reference_uid=_text(header.get("FrameOfReferenceUID")),
         frames=tuple(_frames(header)),
         multi_frame="NumberOfFrames" in header and "PerFrameFunctionalGroupsSequence" in header,

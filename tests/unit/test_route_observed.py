@@ -101,7 +101,8 @@ def test_routing_again_makes_no_second_job(spool: Spool, ledger: Ledger) -> None
 def test_a_value_of_somebody_else_changes_nothing(spool: Spool, ledger: Ledger) -> None:
     images = ct()
     arrive(spool, ledger, *images)
-    other = Observation(patient_digest("SOMEBODY"), "", Quantity.FVC, 2315.0, date(2026, 1, 3), "command")
-    ledger.observe([other], NOW)
+    of_another_issuer = patient_digest(str(images[0].PatientID), "ANOTHER HOSPITAL")
+    for other in (patient_digest("SOMEBODY"), of_another_issuer):
+        ledger.observe([Observation(other, "", Quantity.FVC, 2315.0, date(2026, 1, 3), "command")], NOW)
     route.tick(spool, ledger, ROUTER, NOW)
     assert ledger.rows(jobs) == []

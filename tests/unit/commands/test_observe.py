@@ -27,6 +27,12 @@ def test_each_row_of_a_table_is_up_to_two_observations(tmp_path: Path) -> None:
     ]
 
 
+def test_an_identifier_may_name_its_issuer(tmp_path: Path) -> None:
+    table = written(tmp_path, "patient_id,date,fvc_ml", "A^^^HOSPITAL,2026-03-01,2315", "A,2026-03-01,2400")
+    assert [each.patient for each in observations_in(table)] == [patient_digest("A", "HOSPITAL"), patient_digest("A")]
+    assert patient_digest("A", "HOSPITAL") != patient_digest("A")
+
+
 @pytest.mark.parametrize(
     ("row", "sentence"),
     [
