@@ -2,10 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
-from pathlib import Path
-from typing import Literal
 
 from models.findings import Findings
 from models.inference import Predictor, load, load_for_radiographs, load_for_values, pick_device
@@ -20,24 +18,13 @@ from service.core.clinical import facts_of, known_of, objections
 from service.core.entities import StackRecord
 from service.core.errors import Broken, TryAgain, Unsuitable
 from service.core.jobs import Job
-from service.core.suitability import NOTHING_ELSE, Allowance, remarks, why_not
+from service.core.suitability import remarks, why_not
 from service.edge.following import follow
 from service.edge.part10 import read_instance
 from service.edge.pixels import read_image
 from service.edge.records import keep_findings, keep_following, path_of, read_following, read_stack, stack_frames
 from service.edge.spool import Spool
-
-Device = Literal["auto", "cpu", "cuda"]
-
-
-@dataclass(frozen=True, slots=True)
-class Bench:
-    """Where a model works: the spool it reads and writes, its packages, its device, what the site allows."""
-
-    spool: Path
-    packages: tuple[Path, ...]
-    device: Device
-    allowed: Allowance = NOTHING_ELSE
+from service.edge.workplaces import Bench, Device
 
 
 def infer(bench: Bench, job: Job) -> None:

@@ -1,9 +1,5 @@
 """Stage 5: findings, or the reason why there are none, become DICOM objects, each proven from its bytes, in outbox/."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-
 from pydicom.dataset import Dataset
 
 from models.findings import Findings
@@ -41,16 +37,7 @@ from service.edge.records import (
 )
 from service.edge.side_files import keep_side_files, layer_names
 from service.edge.spool import Spool
-
-
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """Where results are written: the spool, what each destination takes, and the version that writes."""
-
-    spool: Path
-    profiles: Mapping[str, Profile]
-    software_version: str
-    with_side_files: frozenset[str] = frozenset()  # destinations that take label maps and findings as files too
+from service.edge.workplaces import Desk
 
 
 def report(desk: Desk, job: Job) -> None:

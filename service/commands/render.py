@@ -17,7 +17,8 @@ from service.derived.montage import sheets
 from service.edge.ledger import opened
 from service.edge.records import read_findings
 from service.edge.spool import Spool
-from service.report import Desk, material
+from service.edge.workplaces import Desk
+from service.report import material
 from service.settings import load
 
 application = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

@@ -12,7 +12,7 @@ from concurrent.futures import CancelledError
 from concurrent.futures import TimeoutError as NotYet
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
+from importlib import import_module
 from multiprocessing import get_context
 
 import structlog
@@ -25,8 +25,7 @@ from service.edge import logs
 from service.edge.ledger import Ledger, opened
 from service.edge.records import read_plan, read_result
 from service.edge.spool import Spool
-from service.infer import Bench, infer
-from service.report import Desk, report
+from service.edge.workplaces import Bench, Desk
 from service.roles.clock import now
 from service.roles.life import Life, live
 from service.settings import FolderDestination, Settings
@@ -36,6 +35,19 @@ _RENEW_SECONDS = 4.0
 _IDLE_SECONDS = 0.25
 _WATCH_SECONDS = 0.5
 _REPORT_SECONDS = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """A stage that is loaded where it first works, in the child: the worker itself holds no torch."""
+
+    module: str
+    name: str
+    place: Bench | Desk
+
+    def __call__(self, job: Job) -> None:
+        """The stage."""
+        getattr(import_module(self.module), self.name)(self.place, job)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +109,8 @@ def steps_of(settings: Settings) -> tuple[Step, ...]:
     """The steps of a job, those nearest to the radiologist first."""
     deadline_seconds = settings.node.inferring.deadline_seconds
     return (
-        Step(State.INFERRED, partial(report, desk_of(settings)), _REPORT_SECONDS),
-        Step(State.QUEUED, partial(infer, bench_of(settings)), deadline_seconds),
+        Step(State.INFERRED, Late("service.report", "report", desk_of(settings)), _REPORT_SECONDS),
+        Step(State.QUEUED, Late("service.infer", "infer", bench_of(settings)), deadline_seconds),
     )
 
 

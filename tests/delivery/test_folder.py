@@ -28,7 +28,8 @@ from service.edge.folder import Folder
 from service.edge.part10 import read_instance, read_reference
 from service.edge.records import keep_findings, keep_part, read_findings
 from service.edge.spool import Spool
-from service.report import Desk, report
+from service.edge.workplaces import Desk
+from service.report import report
 from tests import factories
 from tests.arriving import receive
 from tests.durability.disks import DiskRefusedError, Ext4, Tmpfs, ext4, tmpfs

@@ -23,7 +23,8 @@ from service.edge.part10 import read_instance
 from service.edge.records import keep_findings, keep_part, read_plan
 from service.edge.spool import InstanceName, Spool
 from service.edge.storage_scu import Remote, store
-from service.report import Desk, report
+from service.edge.workplaces import Desk
+from service.report import report
 from tests import factories
 from tests.arriving import receive
 from tests.validators import faults, template_faults

@@ -11,8 +11,9 @@ from service.core.refusals import Notice, RefusalRecord, SayWhyNot
 from service.derived.encoding import decode
 from service.edge.records import keep_part
 from service.edge.spool import Spool
-from service.infer import Bench, infer
-from service.report import Desk, report
+from service.edge.workplaces import Bench, Desk
+from service.infer import infer
+from service.report import report
 from tests import factories
 from tests.arriving import receive
 

@@ -22,7 +22,8 @@ from service.derived.material import Made, Material
 from service.edge.part10 import read_instance
 from service.edge.records import keep_findings, keep_part, read_plan
 from service.edge.spool import Spool
-from service.report import Desk, report
+from service.edge.workplaces import Desk
+from service.report import report
 from tests import factories
 from tests.arriving import receive
 
