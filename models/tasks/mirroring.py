@@ -22,7 +22,8 @@ def mirrored_mean(
         mean = _mirrored_answer(answer, volume, mirrors[0]).div_(len(mirrors))
         for chosen in mirrors[1:]:
             mean += _mirrored_answer(answer, volume, chosen).div_(len(mirrors))
-    if not bool(mean.sum(dtype=torch.float32).isfinite()):  # of probabilities: finite exactly where each of them is, in no memory
+    total = mean.sum(dtype=torch.float32)  # of probabilities: finite exactly where each of them is, in no memory
+    if not bool(total.isfinite()):
         raise ValueError("the network answered with values that are not finite numbers")
     return np.asarray(mean.cpu().numpy(), dtype=np.float32)
 
