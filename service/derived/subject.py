@@ -4,7 +4,7 @@ from datetime import date
 
 from pydicom import Dataset
 
-from service.core.identity import digest
+from service.core.identity import digest, patient_digest
 from service.core.priors import Subject
 
 _PATIENT = ("PatientID", "IssuerOfPatientID")
@@ -13,10 +13,10 @@ _PERSON = ("PatientBirthDate", "PatientSex")
 
 def subject_of(image: Dataset) -> Subject:
     """The subject of an image by its header."""
-    patient, person = ([_text(image, keyword) for keyword in keywords] for keywords in (_PATIENT, _PERSON))
+    (patient_id, issuer), person = ([_text(image, keyword) for keyword in keywords] for keywords in (_PATIENT, _PERSON))
     return Subject(
-        patient=digest(("patient", *patient)) if patient[0] else "",
-        identity=digest(("person", *patient, *person)),
+        patient=patient_digest(patient_id, issuer),
+        identity=digest(("person", patient_id, issuer, *person)),
         study_date=_day(_text(image, "StudyDate")),
         study_instance_uid=str(image.StudyInstanceUID),
         series_instance_uid=str(image.SeriesInstanceUID),
