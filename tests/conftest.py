@@ -3,11 +3,14 @@
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
+
+from tests.durability.disks import DiskRefusedError, Ext4, ext4
 
 _DEBIAN = "/usr/bin:/usr/sbin"  # first: pynetdicom brings a storescu of its own, and DCMTK's is meant
 _BESIDE_PYTHON = Path(sys.executable).parent  # where pip puts dcmqi
@@ -71,3 +74,14 @@ def _is_absent(program: str) -> NoReturn:
     if os.environ.get("CI") == "true":
         pytest.fail(message)
     pytest.skip(message)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Ext4]:
+    """A disk whose power can be cut; skips with a reason where none can be mounted."""
+    with ExitStack() as stack:
+        try:
+            lent = stack.enter_context(ext4(tmp_path / "power"))
+        except DiskRefusedError as reason:
+            pytest.skip(str(reason))
+        yield lent

@@ -32,7 +32,7 @@ from service.edge.workplaces import Desk
 from service.report import report
 from tests import factories
 from tests.arriving import receive
-from tests.durability.disks import DiskRefusedError, Ext4, Tmpfs, ext4, tmpfs
+from tests.durability.disks import DiskRefusedError, Ext4, Tmpfs, tmpfs
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -226,17 +226,6 @@ def test_a_share_that_may_not_be_written_is_a_matter_of_configuration(
         with pytest.raises(Unreached, match="Read-only file system: let this node write there") as raised:
             attempt()
         assert raised.value.trouble == Trouble.CONFIGURATION
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Ext4]:
-    """A disk whose power can be cut; skips with a reason where none can be mounted."""
-    with ExitStack() as stack:
-        try:
-            lent = stack.enter_context(ext4(tmp_path / "power"))
-        except DiskRefusedError as reason:
-            pytest.skip(str(reason))
-        yield lent
 
 
 def _do_not(_descriptor: int) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.durability.disks import DiskRefusedError, Ext4, Tmpfs, ext4, tmpfs
+from tests.durability.disks import DiskRefusedError, Tmpfs, tmpfs
 from tests.durability.receiving import ENGINES
 from tests.durability.tracing import TracingRefusedError, require_tracing
 
@@ -29,17 +29,6 @@ def strace(outside_tool: Callable[[str], str], tmp_path: Path) -> str:
     except TracingRefusedError as reason:
         pytest.skip(str(reason))
     return program
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Ext4]:
-    """A disk whose power can be cut; skips with a reason where none can be mounted."""
-    with ExitStack() as stack:
-        try:
-            lent = stack.enter_context(ext4(tmp_path / "power"))
-        except DiskRefusedError as reason:
-            pytest.skip(str(reason))
-        yield lent
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from models.sections import Inference
 from models.tasks.patches import keep_largest_components, probabilities
 from models.volume import LabelMap
 from tests import factories
+from tests.unit.models.toy_networks import FirstColumn
 
 
 class Threshold(nn.Module):
@@ -20,19 +21,6 @@ class Threshold(nn.Module):
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         return torch.cat([-values, values], 1) + self.offset
-
-
-class FirstColumn(nn.Module):
-    """Says yes on the first column of whatever it is given: as far from mirror-symmetric as can be."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.tensor(50.0))
-
-    def forward(self, values: torch.Tensor) -> torch.Tensor:
-        answer = torch.zeros(values.shape[0], 2, *values.shape[2:])
-        answer[:, 1, ..., 0] = self.weight
-        return answer
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 8), (21, 9, 30), (3, 5, 40)], ids=["one window", "many", "smaller than one"])

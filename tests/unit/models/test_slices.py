@@ -14,6 +14,7 @@ from models.tasks.slices import centred, probabilities, stacked
 from models.volume import Volume
 from tests import factories
 from tests.unit.models.packages import written
+from tests.unit.models.toy_networks import FirstColumn
 
 
 class Above(nn.Module):
@@ -26,19 +27,6 @@ class Above(nn.Module):
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         seen = values[:, self.channel : self.channel + 1]
         return torch.cat([-seen, seen], 1) * 50 + self.offset
-
-
-class FirstColumn(nn.Module):
-    """Says yes on the first column of whatever it is given: as far from mirror-symmetric as can be."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.tensor(50.0))
-
-    def forward(self, values: torch.Tensor) -> torch.Tensor:
-        answer = torch.zeros(values.shape[0], 2, *values.shape[2:])
-        answer[:, 1, ..., 0] = self.weight
-        return answer
 
 
 def phantom(shape: tuple[int, int, int] = (11, 14, 9)) -> NDArray[np.float32]:
