@@ -27,14 +27,22 @@ class RadiographFacts:
 
 
 def objections(
-    intake: Intake, modality: str, grid: Grid, *, lossy: bool = False, places: Sequence[float] = ()
+    intake: Intake,
+    modality: str,
+    grid: Grid,
+    *,
+    body_parts: Sequence[str] = (),
+    lossy: bool = False,
+    places: Sequence[float] = (),
 ) -> tuple[str, ...]:
     """Every reason, value and expectation named, against running on this modality and grid; empty when it may run.
 
-    `places` are those of unevenly spaced slices on the grid.
+    `body_parts` are those that the images state, of which none may be foreign; `places` are those of unevenly spaced
+    slices on the grid.
     """
     return (
         *_modality(intake, modality),
+        *(each for stated in body_parts for each in _stated("body part", stated, intake.body_parts)),
         *_compression(intake, lossy),
         *_evenness(intake, grid, places),
         *_slices(intake, len(places) or grid.shape[0]),

@@ -33,6 +33,7 @@ class Intake(Text):
     """The input a model was validated on; outside of it the model must not run."""
 
     modalities: tuple[str, ...]
+    body_parts: tuple[str, ...] = ()  # Body Part Examined; empty: any. One that an image does not state is no objection
     spacing_mm: Span = Span()  # every axis
     slices: Span = Span(minimum=3)
     irregular_spacing: bool = False  # whether unevenly spaced slices may be interpolated; their largest gap counts

@@ -189,6 +189,7 @@ def record_of(part: Part, received_at: datetime) -> StackRecord | RefusalRecord:
         phantom=all(instance.phantom for instance in part.instances),
         lossy=part.lossy,
         received_at=received_at,
+        body_parts=tuple(stated for stated in consensus(part.slices, "BodyPartExamined") if stated),
     )
 
 

@@ -228,6 +228,7 @@ class StackRecord:
     phantom: bool
     lossy: bool  # one of its instances at least
     received_at: datetime  # when the last of its instances arrived
+    body_parts: tuple[str, ...] = ()  # Body Part Examined, each that its instances state
 
     @property
     def sop_instance_uids(self) -> tuple[str, ...]:

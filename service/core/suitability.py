@@ -40,7 +40,14 @@ def _intake_objections(manifest: Manifest, stack: StackRecord, allowed: Allowanc
         return _radiograph_objections(manifest, manifest.intake, stack, allowed)
     if stack.grid is None:
         return (f"{manifest.name} is for volumes, and this is a radiograph",)
-    return objections(manifest.intake, stack.modality, stack.grid, lossy=stack.lossy, places=stack.places)
+    return objections(
+        manifest.intake,
+        stack.modality,
+        stack.grid,
+        body_parts=stack.body_parts,
+        lossy=stack.lossy,
+        places=stack.places,
+    )
 
 
 def _radiograph_objections(

@@ -63,7 +63,8 @@ def read_part(spool: Spool, stack_id: str) -> Part:
             return RefusalRecord(**plain | {"reason": Reason(plain["reason"])})
         grid = plain["grid"] and _grid(plain["grid"])
         facts = plain["radiograph"] and RadiographFacts(**plain["radiograph"])
-        return StackRecord(**plain | {"grid": grid, "radiograph": facts, "places": tuple(plain["places"])})
+        lists = {name: tuple(plain.get(name, ())) for name in ("places", "body_parts")}
+        return StackRecord(**plain | lists | {"grid": grid, "radiograph": facts})
     except (OSError, KeyError, TypeError, ValueError) as error:
         words = f"stacks/{stack_id}.json is gone or not ours ({type(error).__name__})"
         raise TryAgain(f"{words}; it is made again from incoming/") from error

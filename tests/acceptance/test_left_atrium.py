@@ -1,9 +1,12 @@
-"""Two studies of a real left atrium by storescu in, of which one says height and weight: what Orthanc has of each."""
+"""Studies of a real left atrium by storescu in: what Orthanc has of them.
+
+One says height and weight, one does not, and one calls the same images a knee.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -30,6 +33,7 @@ Number = TypeVar("Number", np.float32, np.uint8)
 HEIGHT_M, WEIGHT_KG = 1.80, 76.0
 SAGITTAL = Turn((2, 1, 0), (1, 2))  # of axes that run to Anterior, Superior, Right: to Right, Inferior, Posterior
 NAMED = {"SIZED": (str(HEIGHT_M), str(WEIGHT_KG)), "UNSIZED": (None, None)}
+KNEE = "KNEE"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,6 +43,14 @@ class Results:
     images: list[Dataset]
     segmentation: Dataset
     report: Dataset
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """What became of the studies: results by patient, and the node's row for the Series that says it is a knee."""
+
+    results: dict[str, Results]
+    knee: dict[str, Any]
 
 
 @pytest.fixture(scope="module")
@@ -64,17 +76,24 @@ def evaluation() -> SegmentationEvaluation:
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory, pacs: Orthanc, storescu: str, case: Case) -> dict[str, Results]:
+def seen(tmp_path_factory: pytest.TempPathFactory, pacs: Orthanc, storescu: str, case: Case) -> Seen:
     folder = tmp_path_factory.mktemp("node")
-    images = {patient: series(case, patient) for patient in NAMED}
+    images = {patient: series(case, patient) for patient in (*NAMED, KNEE)}
     for number, image in enumerate(each for study in images.values() for each in study):
         (folder / "images").mkdir(exist_ok=True)
         (folder / "images" / f"{number:03d}.dcm").write_bytes(encode(image))
     with running(configure(folder, pacs.port, [rule("left_atrium", modality="MR")])) as node:
         assert node.storescu(storescu, "+sd", str(folder / "images")).returncode == 0
+        until(lambda: len(node.series()) == len(images), "a row for each Series", seconds=60)
         until(lambda: all_ended(node, 2), "two ended jobs", seconds=240)
         assert {job["state"] for job in node.jobs()} == {"DELIVERED"}, reasons(node)
-    return {patient: of_study(pacs, study) for patient, study in images.items()}
+        (knee,) = (row for row in node.series() if row["series"] == images[KNEE][0].SeriesInstanceUID)
+    return Seen({patient: of_study(pacs, images[patient]) for patient in NAMED}, knee)
+
+
+@pytest.fixture(scope="module")
+def results(seen: Seen) -> dict[str, Results]:
+    return seen.results
 
 
 def reasons(node: Node) -> list[str]:
@@ -83,9 +102,10 @@ def reasons(node: Node) -> list[str]:
 
 def series(case: Case, patient: str) -> list[Dataset]:
     """The case as MR images of a patient who is, or is not, measured and weighed."""
-    subject = Subject(seed=patient, name=f"Heart^{patient}", patient_id=f"PHANTOM-{patient}", body_part="HEART")
+    body_part = KNEE if patient == KNEE else "HEART"
+    subject = Subject(seed=patient, name=f"Heart^{patient}", patient_id=f"PHANTOM-{patient}", body_part=body_part)
     images = mr_series(case.volume, subject)
-    height_m, weight_kg = NAMED[patient]
+    height_m, weight_kg = NAMED.get(patient, (None, None))
     for image in images:
         if height_m and weight_kg:
             image.PatientSize, image.PatientWeight = height_m, weight_kg
@@ -118,6 +138,10 @@ def test_the_volume_is_indexed_where_height_and_weight_are_known_and_only_there(
     assert index.value == pytest.approx(volume.value / (HEIGHT_M * 100 * WEIGHT_KG / 3600) ** 0.5, rel=1e-5)
     (alone,) = numbers(results["UNSIZED"])
     assert alone.value == pytest.approx(volume.value)
+
+
+def test_a_knee_is_declined_by_its_name(seen: Seen) -> None:
+    assert "the body part is KNEE; the model was validated on HEART or CARDIAC" in str(seen.knee)
 
 
 def numbers(of: Results) -> tuple[content_tree.Number, ...]:

@@ -70,6 +70,20 @@ def test_an_objection_names_what_was_found_and_what_was_expected(modality: str, 
     assert objections(CROP, modality, grid) == (sentence,)
 
 
+@pytest.mark.parametrize(
+    ("stated", "objecting"),
+    [((), []), (("HEART",), []), (("heart", "Chest"), []), (("KNEE",), ["KNEE"]), (("CHEST", "KNEE"), ["KNEE"])],
+    ids=["none", "one of them", "all of them", "another", "one and another"],
+)
+def test_a_body_part_that_is_stated_is_one_that_the_model_was_validated_on(
+    stated: tuple[str, ...], objecting: list[str]
+) -> None:
+    hearts = CROP.model_copy(update={"body_parts": ("HEART", "CHEST")})
+    expected = tuple(f"the body part is {each}; the model was validated on HEART or CHEST" for each in objecting)
+    assert objections(hearts, "MR", crop(), body_parts=stated) == expected
+    assert objections(CROP, "MR", crop(), body_parts=stated) == ()
+
+
 def test_lossy_images_are_declined_by_a_model_that_was_not_validated_on_them() -> None:
     strict = CROP.model_copy(update={"lossy": False})
     assert objections(CROP, "MR", crop(), lossy=True) == ()
