@@ -3,6 +3,9 @@ VENV ?= .venv
 STAMP := $(VENV)/.installed
 BIN := $(VENV)/bin
 CONFIG ?= config
+WORKERS ?= $(shell cores=$$(nproc); echo $$((cores < 7 ? cores + 1 : 8)))
+# Several tests at once: a process that computes with a thread for each core would only wait for its own threads.
+ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS=1
 
 .PHONY: demo test exhaustive accept-viewer check bench fuzz serve tools install help
 
@@ -15,7 +18,7 @@ demo: $(STAMP)   ## send a synthetic CT through a whole node and show what comes
 test: $(STAMP)   ## all checks and tests; installs Orthanc, DCMTK, dicom3tools and poppler when it may
 	@sh tests/tools.sh
 	@$(MAKE) --no-print-directory check
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 exhaustive: $(STAMP) ## what the tests leave out for the sake of time: every system call, 10,000 associations, more kills
 	@sh tests/tools.sh
