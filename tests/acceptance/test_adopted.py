@@ -29,7 +29,7 @@ __all__ = ["foreign"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Asked:
-    """What a model was asked about, as images, and what its makers' own code says of it: labels (slice, row, column)."""
+    """What a model was asked about, as images, and its makers' own answer: labels (slice, row, column)."""
 
     images: list[Dataset]
     expected: NDArray[np.uint8]
