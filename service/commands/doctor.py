@@ -22,9 +22,9 @@ from service.edge.spool import Spool
 from service.edge.storage_scu import Remote, echo
 from service.edge.stored_values import can_decode
 from service.roles.clock import now
-from service.roles.dispatcher import router_for
 from service.roles.life import OWNER_ONLY
 from service.roles.reaching import folder_for, remote_for, web_server_for
+from service.roles.ruling import router_for
 from service.roles.securing import certificate_files, require_usable
 from service.settings import Destination, DicomWebDestination, FolderDestination, Settings, load
 

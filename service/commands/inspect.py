@@ -17,7 +17,7 @@ from service.edge.ledger import Ledger, opened
 from service.edge.part10 import read_instance
 from service.edge.spool import Spool
 from service.edge.tables import deliveries, jobs, series
-from service.roles.dispatcher import router_for
+from service.roles.ruling import router_for
 from service.route import Decision, Router
 from service.settings import Settings
 

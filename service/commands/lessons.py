@@ -6,13 +6,16 @@ from typing import Annotated
 import typer
 
 from service.commands.becoming import become, options
-from service.commands.models import DEFAULT_CONFIG, ConfigOption, PackageArgument, folder_of
+from service.commands.console import DEFAULT_CONFIG
+from service.commands.models import ConfigOption, PackageArgument, folder_of
 
+application = typer.Typer()
 DataOption = Annotated[Path | None, typer.Option(help="The folder of the cases; phantoms need none.")]
 RunOption = Annotated[Path | None, typer.Option(help="Where log, curves, checkpoints and folds go: runs/PACKAGE.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 
 
+@application.command()
 def cases(
     path: Path,
     folder: Path,
@@ -22,6 +25,7 @@ def cases(
     become("service.commands.cases", str(path), str(folder), *options({"--package": package}))
 
 
+@application.command()
 def train(
     package: PackageArgument,
     data: DataOption = None,
@@ -35,6 +39,7 @@ def train(
     become("models.training", str(folder_of(package, config)), *given, *(["--folds"] * folds))
 
 
+@application.command()
 def evaluate(
     package: PackageArgument,
     data: DataOption = None,

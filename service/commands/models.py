@@ -18,10 +18,11 @@ from models.registry import BUILT_IN, MANIFEST, Package, PackageError, find, rea
 from models.templates import write_new
 from models.terms import Code, Span
 from models.training.evaluation import CARD, read_evaluation, table
+from service.commands.becoming import become, options
+from service.commands.console import DEFAULT_CONFIG
 from service.settings import load
 
 application = typer.Typer(no_args_is_help=True, help="Model packages: what they say, and how they come and go.")
-DEFAULT_CONFIG = Path("config")
 ConfigOption = Annotated[Path, typer.Option("--config", help="Folder with node.yaml, which may name more packages.")]
 PackageArgument = Annotated[str, typer.Argument(metavar="PACKAGE", help="A name that `list` shows, or a folder.")]
 _INDENT = "  "
@@ -92,6 +93,33 @@ def install_command(
     manifest = package.manifest
     typer.echo(f"{manifest.name} {manifest.version} is in {package.folder}")
     typer.echo(f"A node runs it when inferring.packages in node.yaml names {into} and a rule names {manifest.name}.")
+
+
+@application.command()
+def verify(package: PackageArgument, config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Check PACKAGE: digests, network, licences, card, evaluation, plausible ranges; 1 is returned when one fails."""
+    become("service.commands.verify_package", str(folder_of(package, config)))
+
+
+@application.command()
+def adopt(
+    source: Annotated[
+        Path, typer.Argument(help="A state dict (.pth, .pt, .safetensors), ONNX, or a MONAI bundle (folder, .zip).")
+    ],
+    into: Annotated[Path, typer.Option(help="The folder of packages that it goes into.")],
+    name: Annotated[str | None, typer.Option(help="Of the package; else that of the source.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="YAML with what the source does not say: labels with codes, intake, ...")
+    ] = None,
+    layers: Annotated[Path | None, typer.Option(help="A MeshNet's layers as Brainchop's JSON.")] = None,
+) -> None:
+    """Make a package of someone else's model; nothing that could be a program is run, and evidence is `foreign`."""
+    become(
+        "service.commands.adopt",
+        str(source),
+        str(into),
+        *options({"--name": name, "--labels": labels, "--layers": layers}),
+    )
 
 
 def folders(config: Path) -> tuple[Path, ...]:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from service.commands.models import DEFAULT_CONFIG, ConfigOption
+from service.commands.console import DEFAULT_CONFIG, ConfigOption
 from service.core.errors import Broken
 from service.core.identity import patient_digest
 from service.core.observations import Observation, Quantity, day_named, millilitres_named, smoking_named
@@ -16,10 +16,12 @@ from service.edge.ledger import opened
 from service.roles.clock import now
 from service.settings import load
 
+application = typer.Typer()
 SOURCE = "isocenter observe"
 _NEEDED, _OPTIONAL = ("patient_id", "date"), ("fvc_ml", "smoking")
 
 
+@application.command()
 def observe(
     patient_id: Annotated[str, typer.Option(help="As the images have it; with its issuer: ID^^^ISSUER.")] = "",
     date: Annotated[str, typer.Option(help="The day it was measured, like 2026-03-01.")] = "",

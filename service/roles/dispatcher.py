@@ -10,16 +10,14 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 
-from models.registry import BUILT_IN, PackageError, find
 from service import commit, retain, route
 from service.assemble import Assembler
-from service.core.errors import ConfigurationError, whereabouts
+from service.core.errors import whereabouts
 from service.deliver import Sender
 from service.edge import logs
 from service.edge.certificates import ExpiryWatch
 from service.edge.ledger import Ledger, opened
 from service.edge.spool import Spool
-from service.edge.yaml_file import nearest
 from service.prove import Prover, take_reports
 from service.reconcile import reconcile, tell
 from service.roles.clock import now
@@ -32,8 +30,9 @@ from service.roles.reaching import (
     prover_for,
     sender_for,
 )
+from service.roles.ruling import router_for
 from service.roles.securing import certificate_files
-from service.settings import DicomDestination, Settings, place_of_rule
+from service.settings import DicomDestination, Settings
 
 _TICK_SECONDS = 0.5
 _ASSEMBLE_SECONDS = 0.25
@@ -135,20 +134,6 @@ def _logged(name: str, work: Callable[[], object]) -> Callable[[], None]:
             structlog.get_logger().error("tick failed", tick=name, reason=whereabouts(error))
 
     return tick
-
-
-def router_for(settings: Settings) -> route.Router:
-    """The site's rules with the packages they name. Raises ConfigurationError when one is broken or absent."""
-    try:
-        packages = find((BUILT_IN, *settings.package_folders))
-    except PackageError as error:
-        raise ConfigurationError(str(error)) from error
-    for index, rule in enumerate(settings.rules):
-        if rule.model not in packages:
-            place = place_of_rule(settings, index, "model")
-            sentence = f"rule {rule.name!r} names the model {rule.model!r}, which no package has"
-            raise ConfigurationError(f"{place}: {sentence}; {nearest(rule.model, packages)}")
-    return route.Router(settings.rules, packages, settings.node.inferring.allowed)
 
 
 if __name__ == "__main__":

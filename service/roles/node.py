@@ -12,8 +12,8 @@ import structlog
 from service.edge import logs
 from service.edge.ledger import opened
 from service.edge.spool import Spool
-from service.roles.dispatcher import router_for
 from service.roles.life import OWNER_ONLY, PARENT_VARIABLE, Life
+from service.roles.ruling import router_for
 from service.roles.securing import require_usable
 from service.settings import Settings
 

@@ -27,7 +27,7 @@ MAY_LOAD = {
     "service.roles.dispatcher": _DISPATCHING,
     "service.roles.node": _DISPATCHING,
     "service.edge.decoder": {"pydicom"},
-    "service.cli": _DISPATCHING,
+    "service.cli": set(),
 }
 
 
