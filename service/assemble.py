@@ -21,17 +21,19 @@ from service.core.completeness import (
     wants_retrieval,
 )
 from service.core.entities import Projection, Refusal, Stack, StackRecord, consensus
-from service.core.errors import Broken, TryAgain, whereabouts
+from service.core.errors import Broken, TryAgain, Unsuitable, whereabouts
 from service.core.geometry import plane_name
 from service.core.identity import instance_set
 from service.core.observations import Observation
+from service.core.priors import Result
 from service.core.refusals import RefusalRecord
 from service.core.stacking import Part
+from service.derived.earlier_report import may_hold_result, result_of
 from service.edge.archives import Archive
 from service.edge.clinical_report import may_hold_observations, read_observations
 from service.edge.inquiries import Inquiries
 from service.edge.ledger import Ledger, SeriesRow, StackRow
-from service.edge.part10 import read_instance
+from service.edge.part10 import read_header, read_instance
 from service.edge.records import keep_part
 from service.edge.spool import InstanceName, Spool
 
@@ -126,6 +128,7 @@ class Assembler:
         rows = [_stack_row(uid, part) for part in parts]
         self._ledger.close_series(_series_row(uid, series, found), rows, now)
         self._observe(uid, series, now)
+        self._recall(uid, series, now)
         self._closed[uid] = instance_set(series.instances)
         self._log.info("series closed", series=uid, instances=len(series.instances), evidence=found, parts=len(rows))
         self._forget(uid)
@@ -141,6 +144,19 @@ class Assembler:
                 self._log.warning("report not read", sop_instance=instance.sop_instance_uid, reason=str(error))
         if made:
             self._log.info("observed", series=uid, observations=self._ledger.observe(made, now))
+
+    def _recall(self, uid: str, series: ArrivingSeries, now: datetime) -> None:
+        """Keep what our own reports in the Series measured: they come from another node, or from before this one."""
+        found: list[Result] = []
+        for instance in filter(may_hold_result, series.instances.values()):
+            try:
+                found.append(result_of(read_header(self._spool.incoming(InstanceName(uid, instance.sop_instance_uid)))))
+            except Unsuitable:
+                continue
+            except (Broken, TryAgain) as error:
+                self._log.warning("report not read", sop_instance=instance.sop_instance_uid, reason=str(error))
+        if found:
+            self._log.info("recalled", series=uid, results=self._ledger.keep_recalled(found, now))
 
     def _forget(self, uid: str) -> None:
         self._arriving.pop(uid, None)

@@ -6,21 +6,23 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
+from pydicom import Dataset
 
-from models.manifest import Manifest, Regression
+from models.manifest import Manifest, Regression, Segmentation
 from models.registry import Package
-from service.core.clinical import facts_of, told
+from service.core.clinical import facts_of, strangers, told
 from service.core.clinical import objections as patient_objections
 from service.core.entities import Slice, whole
 from service.core.errors import Broken, TryAgain, whereabouts
 from service.core.identity import job_id, notice_id
 from service.core.jobs import Job, State, distinct
 from service.core.observations import Observation
-from service.core.priors import choose
+from service.core.priors import Prior, choose
+from service.core.recalling import NOBODY, Recaller
 from service.core.refusals import CURE_OF_UNSUITED, NEVER_TOLD, Notice, RefusalRecord, SayWhyNot, cure_of
 from service.core.routing import Match, Rule, match, match_attributes
 from service.core.suitability import NOTHING_ELSE, Allowance, why_not
-from service.derived.subject import subject_of
+from service.derived.subject import question_of, subject_of
 from service.edge.ledger import Ledger
 from service.edge.part10 import read_header, read_instance
 from service.edge.records import Part, path_of, read_part
@@ -84,7 +86,8 @@ class Router:
             observed = told(manifest, known, facts) if isinstance(manifest, Regression) else ()
             objections = self._objections(manifest, part, declined or {}, observed)
             if isinstance(manifest, Regression) and not isinstance(part, RefusalRecord):
-                objections = (*objections, *patient_objections(manifest, observed, facts))
+                unused = strangers(manifest, known, observed, facts)
+                objections = (*objections, *unused, *patient_objections(manifest, observed, facts))
             decisions.append(Decision(_match(rule, slices, part), objections, observed))
         return tuple(decisions)
 
@@ -155,6 +158,7 @@ class Judged:
 
     part: Part
     decisions: tuple[Decision, ...]
+    senders: frozenset[str] = frozenset()  # who brought it, by calling AE title
 
     @property
     def models(self) -> set[str]:
@@ -162,19 +166,24 @@ class Judged:
         return {decision.match.rule.model for decision in self.decisions if decision.runs}
 
 
-def tick(spool: Spool, ledger: Ledger, router: Router, now: datetime) -> None:
-    """Decide for every part that has no decision yet; one that cannot be read holds up no other."""
+def tick(spool: Spool, ledger: Ledger, router: Router, now: datetime, recaller: Recaller = NOBODY) -> None:
+    """Decide for every part that has no decision yet; one that cannot be read holds up no other.
+
+    A Series about whose patient an archive is asked is decided once that has answered, or has not for too long.
+    """
     by_series: dict[str, list[str]] = defaultdict(list)
     for stack_id, series in (ledger.undecided() | ledger.undecided_refusals()).items():
         by_series[series].append(stack_id)
     for series, stack_ids in by_series.items():
+        if recaller.waits(series, now):
+            continue
         found = [_judged(spool, ledger, router, stack_id, series) for stack_id in stack_ids]
         judged = [each for each in found if each]
         at_work = ledger.models_at_work(series).union(*(each.models for each in judged))
         for each in judged:
             notices = list(_notices(router, each, at_work, now))
             if not notices or all(found):  # a part that is not judged yet may be the one that the model runs on
-                _decide(spool, ledger, router, each, notices, now)
+                _decide(Planner(spool, ledger, router, recaller, now), each, notices)
 
 
 def _judged(spool: Spool, ledger: Ledger, router: Router, stack_id: str, series: str) -> Judged | None:
@@ -199,7 +208,8 @@ def _judge(spool: Spool, ledger: Ledger, router: Router, stack_id: str) -> Judge
     known: tuple[Observation, ...] = ()
     if router.wants_observations:
         known = ledger.observations_for(slices[0].instance.patient, part.study_instance_uid)
-    return Judged(part, router.decide(slices, part, ledger.declined(stack_id), known))
+    senders = frozenset(each.instance.calling_ae_title for each in slices)
+    return Judged(part, router.decide(slices, part, ledger.declined(stack_id), known), senders)
 
 
 def _slices(spool: Spool, part: Part) -> list[Slice]:
@@ -215,31 +225,56 @@ def _notices(router: Router, judged: Judged, at_work: set[str], now: datetime) -
             yield router.notice(decision, judged.part, now)
 
 
-def _decide(
-    spool: Spool, ledger: Ledger, router: Router, judged: Judged, notices: Sequence[Job], now: datetime
-) -> None:
-    part = judged.part
-    runs = [router.job(each.match.rule, part, now, each.observed) for each in judged.decisions if each.runs]
-    wanted = distinct([*runs, *notices])
+@dataclass(frozen=True, slots=True)
+class Planner:
+    """Fixes what jobs will be compared with, whenever they are run."""
+
+    spool: Spool
+    ledger: Ledger
+    router: Router
+    recaller: Recaller
+    now: datetime
+
+    def planned(self, judged: Judged, wanted: Sequence[Job]) -> list[Job]:
+        """The jobs, each new one with its earlier result. Raises _Awaited while an archive is asked for one."""
+        runs = [job for job in wanted if not job.notice and not self.ledger.has_job(job.job_id)]
+        if not runs:
+            return list(wanted)
+        image = read_header(path_of(self.spool, judged.part, judged.part.sop_instance_uids[0]))
+        return [replace(job, prior=self._prior(image, job, judged.senders)) if job in runs else job for job in wanted]
+
+    def _prior(self, image: Dataset, job: Job, senders: frozenset[str]) -> Prior | None:
+        subject, manifest = subject_of(image), self.router.packages[job.model].manifest
+        if not subject.patient:
+            return None
+        prior = choose(subject, self.ledger.results_of(subject.patient, job.model))
+        if prior or not isinstance(manifest, Segmentation):
+            return prior
+        answer = self.recaller.ask(question_of(image, job.model, manifest.title, senders), self.now)
+        if answer.is_awaited:
+            raise _Awaited
+        if answer.why_not:
+            return Prior(None, answer.why_not)
+        return choose(subject, self.ledger.results_of(subject.patient, job.model))
+
+
+class _Awaited(Exception):  # noqa: N818
+    """An archive is still being asked."""
+
+
+def _decide(planner: Planner, judged: Judged, notices: Sequence[Job]) -> None:
+    part, router = judged.part, planner.router
+    runs = [router.job(each.match.rule, part, planner.now, each.observed) for each in judged.decisions if each.runs]
+    try:
+        wanted = planner.planned(judged, distinct([*runs, *notices]))
+    except _Awaited:
+        return
     words = "not analysed" if isinstance(part, RefusalRecord) else summary(judged.decisions)
     told = dict.fromkeys(destination for notice in notices for destination in notice.destinations)
-    wanted = list(_planned(spool, ledger, part, wanted))
-    ledger.decide(part.stack_id, f"{words}; told to {', '.join(told)}" if told else words, wanted)
+    planner.ledger.decide(part.stack_id, f"{words}; told to {', '.join(told)}" if told else words, wanted)
     structlog.get_logger().info(
         "stack routed", series=part.series_instance_uid, stack=part.stack_id, jobs=[job.job_id for job in wanted]
     )
-
-
-def _planned(spool: Spool, ledger: Ledger, part: Part, wanted: Sequence[Job]) -> Iterator[Job]:
-    """The jobs, each new one with the earlier result that it will be compared with, whenever it is run."""
-    runs = [job for job in wanted if not job.notice and not ledger.has_job(job.job_id)]
-    if not runs:
-        yield from wanted
-        return
-    subject = subject_of(read_header(path_of(spool, part, part.sop_instance_uids[0])))
-    for job in wanted:
-        known = ledger.results_of(subject.patient, job.model) if job in runs and subject.patient else []
-        yield replace(job, prior=choose(subject, known))
 
 
 def summary(decisions: Sequence[Decision]) -> str:

@@ -304,6 +304,13 @@ class Inferring(_Text):
         return Allowance(self.phantom_models_may_answer_for_patients, self.models_may_answer_for_any_age)
 
 
+class Comparing(_Text):
+    """Where results of earlier studies are looked for when the ledger has none."""
+
+    ask_archives: bool = True
+    archive_seconds: float = Field(default=45, gt=0, le=600)
+
+
 class Keeping(_Text):
     """Housekeeping."""
 
@@ -320,6 +327,7 @@ class Node(_Text):
     receiving: Receiving = Receiving()
     assembling: Assembling = Assembling()
     inferring: Inferring = Inferring()
+    comparing: Comparing = Comparing()
     keeping: Keeping = Keeping()
 
 

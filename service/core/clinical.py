@@ -10,6 +10,7 @@ from models.manifest import Regression
 from models.quantities import Source
 from service.core.ages import age_years
 from service.core.entities import Instance
+from service.core.identity import is_another_person
 from service.core.observations import Observation, Quantity, nearest
 
 CURE = "send a structured report of it in the same study, or tell it by `isocenter observe`"
@@ -23,6 +24,7 @@ class PatientFacts:
     day: date | None  # of the study
     age_years: float | None
     sex: str
+    person: str = ""  # digests of birth date and sex (core/identity)
 
 
 def facts_of(instance: Instance) -> PatientFacts:
@@ -32,16 +34,38 @@ def facts_of(instance: Instance) -> PatientFacts:
         day=_day(instance.value("StudyDate")),
         age_years=age_years(instance.value("PatientAge")),
         sex=_SEXES.get(sex, sex.lower()),
+        person=instance.person,
     )
 
 
 def told(manifest: Regression, known: Sequence[Observation], facts: PatientFacts) -> tuple[Observation, ...]:
-    """Of what is known, that which the model is told: of each quantity the observation nearest to the study."""
-    if facts.day is None:
+    """Of what is known, that which the model is told: of each quantity the observation nearest to the study.
+
+    What a report says that states another birth date or sex than the image is not told.
+    """
+    day = facts.day
+    if day is None:
         return ()
-    wanted = [Quantity(each.name) for each in manifest.inputs if each.source is Source.OBSERVATION]
-    found = (nearest(known, quantity, facts.day) for quantity in wanted)
+    mine = [each for each in known if not is_another_person(each.person, facts.person)]
+    found = (nearest(mine, quantity, day) for quantity in _wanted(manifest))
     return tuple(each for each in found if each is not None)
+
+
+def strangers(
+    manifest: Regression, known: Sequence[Observation], observed: Sequence[Observation], facts: PatientFacts
+) -> Iterator[str]:
+    """Of each quantity that the model is not told although a report says it: why that report is not used."""
+    told_of = {each.quantity for each in observed}
+    for quantity, title in _wanted(manifest).items():
+        others = [each for each in known if each.quantity is quantity and is_another_person(each.person, facts.person)]
+        if others and quantity not in told_of:
+            days = ", ".join(sorted({str(each.measured_on) for each in others}))
+            yield f"the report of {title} of {days} states another birth date or sex than the image: it is not used"
+
+
+def _wanted(manifest: Regression) -> dict[Quantity, str]:
+    """What the model is told of observations, with how it calls each."""
+    return {Quantity(each.name): each.title for each in manifest.inputs if each.source is Source.OBSERVATION}
 
 
 def objections(manifest: Regression, observed: Sequence[Observation], facts: PatientFacts) -> Iterator[str]:

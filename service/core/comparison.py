@@ -8,7 +8,7 @@ from models.findings import Change, Findings, Measurement
 from models.measurement import CUBIC_CENTIMETRE, VOLUME
 from models.sections import Label
 from models.terms import Code, Term
-from service.core.priors import CUBIC_CENTIMETRES, Followed, Following, MeasuredVolume, Prior, Result
+from service.core.priors import CUBIC_CENTIMETRES, Followed, Following, MeasuredVolume, Prior, Result, key_of_codes
 
 DAYS_PER_YEAR = 365.25
 FEWEST_DAYS = 30  # apart: below that a change per year is noise made large
@@ -79,7 +79,7 @@ def volumes(findings: Findings) -> tuple[MeasuredVolume, ...]:
 def structure_key(label: Label) -> str:
     """The codes of a structure: what it is called by may change between versions of a model."""
     codes = [label.type, *([label.modifier] if label.modifier else [])]
-    return " ".join(f"{code.scheme}:{code.value}" for code in codes)
+    return key_of_codes([(code.value, code.scheme) for code in codes])
 
 
 def differences(before_ml: float, after_ml: float, days: int) -> tuple[Measurement, ...]:

@@ -77,6 +77,7 @@ class Instance:
     pixels_missing: bool  # the file is shorter than its Rows, Columns and Bits Allocated say
     lossy: bool  # its pixels went through a compression that loses something, now or before
     attributes: Mapping[str, str]  # keyword -> value as text; absent when absent or empty
+    person: str = ""  # digests of birth date and sex, where it states them
 
     def value(self, keyword: str) -> str:
         """The value of an attribute as text, empty when it is absent."""

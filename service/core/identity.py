@@ -32,6 +32,16 @@ def patient_digest(patient_id: str, issuer: str = "") -> str:
     return hashlib.sha256(names.encode()).hexdigest()[:16] if patient_id else ""
 
 
+def person_digests(patient_id: str, issuer: str, birth_date: str, sex: str) -> str:
+    """Of birth date and sex at that identifier one digest each; what is not stated has none."""
+    return "/".join(digest((patient_id, issuer, said))[:16] if said else "" for said in (birth_date, sex))
+
+
+def is_another_person(one: str, other: str) -> bool:
+    """True when both of `person_digests` state something, and not the same."""
+    return any(a and b and a != b for a, b in zip(one.split("/"), other.split("/"), strict=False))
+
+
 def instance_set(sop_instance_uids: Iterable[str]) -> str:
     """The name of a set of instances, whatever order they came in."""
     return digest(sorted(set(sop_instance_uids)))
@@ -45,6 +55,11 @@ def job_id(stack_id: str, model: str, version: str, observed: Iterable[str] = ()
 def notice_id(stack_id: str, model: str, version: str, why: str) -> str:
     """The name of the job that says why one model version did not run on one stack."""
     return digest((stack_id, model, version, "not analysed", why))
+
+
+def algorithm_uid(name: str, version: str, weights_sha256: str) -> str:
+    """The UID of an algorithm as a device: a new one whenever one of these changes (IHE AI Results)."""
+    return derived_uid("algorithm", name, version, weights_sha256)
 
 
 def derived_uid(*parts: str) -> str:

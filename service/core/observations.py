@@ -40,6 +40,7 @@ class Observation:
     value: float | Smoking
     measured_on: date
     source: str  # the SOP Instance UID of a report, or the command
+    person: str = ""  # digests of birth date and sex (core/identity), where the report states them
 
     def __post_init__(self) -> None:
         if not (self.patient or self.study_instance_uid):
@@ -69,6 +70,7 @@ def observation_of(plain: Mapping[str, Any]) -> Observation:
         value=Smoking(value) if quantity is Quantity.SMOKING else float(value),
         measured_on=date.fromisoformat(plain["measured_on"]),
         source=plain["source"],
+        person=plain.get("person", ""),
     )
 
 

@@ -1,6 +1,6 @@
 """Earlier results of the same patient: what is kept of a result, and with which of them a later study is compared."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -23,10 +23,15 @@ class Subject:
 class MeasuredVolume:
     """The volume of a structure, or of one of its lesions; 0 where it was looked for and not found."""
 
-    structure: str  # its codes, as `core/comparison.structure_key` writes them
+    structure: str  # its codes, as `key_of_codes` writes them
     lesion: int
     volume: float
     unit: str
+
+
+def key_of_codes(codes: Iterable[tuple[str, str]]) -> str:
+    """The name of a structure by its codes, each value and scheme: what it is called may change between versions."""
+    return " ".join(f"{scheme}:{value}" for value, scheme in codes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,7 @@ class Result:
     model: str
     version: str
     volumes: tuple[MeasuredVolume, ...]
+    report: str = ""  # SOP Instance UID of the report that it was read from; empty: it was measured here
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from service.derived.sources import reference
 Term = tuple[str, str]
 
 TITLE: Term = ("126000", "DCM")
+VOLUME: Term = ("118565006", "SCT")
 CUBIC_CENTIMETRE: Term = ("cm3", "UCUM")
 ABSENT: Term = ("272519000", "SCT")
 PRESENT: Term = ("52101004", "SCT")

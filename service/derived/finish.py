@@ -10,7 +10,7 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from models.findings import Algorithm
-from service.core.identity import derived_uid
+from service.core.identity import algorithm_uid
 from service.derived.encoding import file_meta
 from service.derived.origin import Origin
 from service.derived.standard import patient_and_study_attributes
@@ -101,7 +101,7 @@ def provenance(algorithm: Algorithm, origin: Origin) -> str:
 
 def device_uid(algorithm: Algorithm) -> str:
     """The UID of the algorithm as a device: a new one whenever name, version or weights change (IHE AI Results)."""
-    return derived_uid("algorithm", algorithm.name, algorithm.version, algorithm.weights_sha256)
+    return algorithm_uid(algorithm.name, algorithm.version, algorithm.weights_sha256)
 
 
 def _copy_identity(dataset: Dataset, source: Dataset) -> None:

@@ -6,6 +6,7 @@ from pydicom import Dataset
 
 from service.core.identity import digest, patient_digest
 from service.core.priors import Subject
+from service.core.recalling import Question
 
 _PATIENT = ("PatientID", "IssuerOfPatientID")
 _PERSON = ("PatientBirthDate", "PatientSex")
@@ -22,6 +23,12 @@ def subject_of(image: Dataset) -> Subject:
         series_instance_uid=str(image.SeriesInstanceUID),
         description=_text(image, "SeriesDescription"),
     )
+
+
+def question_of(image: Dataset, model: str, title: str, senders: frozenset[str]) -> Question:
+    """What an archive is asked for: earlier results of a model, of whom an image shows."""
+    (patient_id, issuer), modality = (_text(image, keyword) for keyword in _PATIENT), _text(image, "Modality")
+    return Question(subject_of(image), patient_id, issuer, modality, model, title, senders)
 
 
 def _text(image: Dataset, keyword: str) -> str:

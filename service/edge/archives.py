@@ -11,7 +11,7 @@ from typing import TypeVar
 import structlog
 
 from service.core.errors import Broken, IsocenterError, TryAgain, whereabouts
-from service.edge.archive_index import SeriesName
+from service.edge.archive_index import PriorSeries, PriorsWanted, SeriesName
 
 _REST_SECONDS = 30.0  # after no answer, before the next question
 
@@ -25,14 +25,24 @@ class Calls:
     count: Callable[[SeriesName], int]
     retrieve: Callable[[SeriesName], None] | None = None
     retrieves_by: str = "C-MOVE"
+    recalling: "Recalling | None" = None  # None: it is not asked for earlier results
+
+
+@dataclass(frozen=True, slots=True)
+class Recalling:
+    """How an archive is asked for reports of earlier studies; both are bounded in time."""
+
+    name: str  # of the archive, for people
+    priors: Callable[[PriorsWanted], list[PriorSeries]]
+    fetch: Callable[[SeriesName], None]
 
 
 class Archive:
-    """One archive; to retrieve a large Series does not keep it from counting others."""
+    """One archive; neither to retrieve a large Series nor to look for reports keeps it from counting others."""
 
     def __init__(self, calls: Calls) -> None:
         self.calls = calls
-        self._counting, self._retrieving = _Line(), _Line()
+        self._counting, self._retrieving, self._recalling = _Line(), _Line(), _Line()
 
     def count(self, series: SeriesName) -> "Future[int]":
         """How many instances of a Series it has."""
@@ -44,6 +54,10 @@ class Archive:
         if call is None:
             raise Broken(f"{series.series_instance_uid} cannot be retrieved: its archive has `retrieve: none`")
         return self._retrieving.add(lambda: call(series))
+
+    def recall(self, look: "Callable[[], Answer]") -> "Future[Answer]":
+        """Look for reports of earlier studies; who cancels before its turn has not asked."""
+        return self._recalling.add(look)
 
 
 class _Line:
@@ -90,6 +104,8 @@ class _Line:
 
 
 def _settle(future: "Future[Answer]", call: Callable[[], Answer]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
     try:
         future.set_result(call())
     except Exception as error:  # whoever asked decides

@@ -12,6 +12,7 @@ from pydicom import Dataset
 
 from service.core.entities import Instance
 from service.core.errors import Broken
+from service.core.identity import person_digests
 from service.core.observations import Observation, Quantity, Smoking
 from service.edge.part10 import read_header
 
@@ -63,9 +64,14 @@ def _observations(report: Dataset, patient: str) -> Iterator[Observation]:
         if quantity is None or value is None or day is None:
             continue
         try:
-            yield Observation(*uids, quantity, value, day, str(report.SOPInstanceUID))
+            yield Observation(*uids, quantity, value, day, str(report.SOPInstanceUID), _person(report))
         except Broken:  # a volume that no lung has: it is no observation
             continue
+
+
+def _person(report: Dataset) -> str:
+    keywords = ("PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex")
+    return person_digests(*(str(report.get(keyword) or "").strip() for keyword in keywords))
 
 
 def _items(item: Dataset, levels: int) -> Iterator[Dataset]:

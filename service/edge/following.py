@@ -15,6 +15,7 @@ from service.edge.pixels import read_volume
 from service.edge.records import read_findings, read_stack, stack_frames
 from service.edge.spool import Spool
 
+NEVER_HERE = "the images of the earlier study are not on this node"
 LEFT = "the images of the earlier study have left this node"
 UNREADABLE = "the images of the earlier study cannot be read any more"
 APART = "the images of the two studies could not be aligned"
@@ -29,6 +30,8 @@ def follow(spool: Spool, job: Job, findings: Findings) -> Following | None:
     labels = {structure_key(region.label): region.label for region in findings.regions if region.label.lesions}
     if result is None or not _any_lesion(result, findings, labels):
         return None
+    if result.report:
+        return Following((), NEVER_HERE)
     try:
         before, image_before = _earlier(spool, result)
     except _Gone as reason:

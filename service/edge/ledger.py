@@ -21,6 +21,7 @@ from service.edge.database import connect, migrate
 from service.edge.observed import Observed
 from service.edge.outbox import Outbox, add_delivery
 from service.edge.questions import STANDS, Standing, job_of
+from service.edge.recalled import Recalled
 from service.edge.steps import note, step, upsert
 from service.edge.tables import deliveries, jobs, results, series, stacks
 
@@ -56,7 +57,7 @@ class StackRow:
     reason: str
 
 
-class Ledger(Observed, Outbox):
+class Ledger(Observed, Recalled, Outbox):
     """One database. Every method is one transaction."""
 
     def __init__(self, url: str) -> None:

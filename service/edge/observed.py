@@ -61,4 +61,5 @@ def _values(made: Observation) -> dict[str, Any]:
         "value": str(made.value),
         "measured_on": made.measured_on.isoformat(),
         "source": made.source,
+        "person": made.person,
     }

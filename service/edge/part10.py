@@ -19,7 +19,7 @@ from service.core.ages import age_on
 from service.core.entities import Frame, FrameReference, Instance, Orientation, PixelSpacing, Plane, Triple
 from service.core.errors import Broken, TryAgain
 from service.core.expectation import HINTS
-from service.core.identity import IMPLEMENTATION_CLASS_UID, is_uid, patient_digest
+from service.core.identity import IMPLEMENTATION_CLASS_UID, is_uid, patient_digest, person_digests
 from service.core.outbox import Reference
 from service.core.phantoms import is_phantom
 from service.core.stacking import GEOMETRY, SPLITTING
@@ -150,12 +150,13 @@ def _instance(header: _Header, meta: _FileMeta, bytes_left: int) -> Instance:
     wrong = [keyword for keyword, value in uids.items() if not is_uid(value)]
     if wrong:
         raise Broken(f"{', '.join(wrong)} absent or not a UID")
+    patient = [_text(header.get(name)).strip() for name in ("PatientID", "IssuerOfPatientID")]
     return Instance(
         sop_instance_uid=uids["SOPInstanceUID"],
         sop_class_uid=uids["SOPClassUID"],
         series_instance_uid=uids["SeriesInstanceUID"],
         study_instance_uid=uids["StudyInstanceUID"],
-        patient=patient_digest(*(_text(header.get(name)).strip() for name in ("PatientID", "IssuerOfPatientID"))),
+        patient=patient_digest(*patient),
         frame_of_reference_uid=_text(header.get("FrameOfReferenceUID")),
         frames=tuple(_frames(header)),
         multi_frame="NumberOfFrames" in header and "PerFrameFunctionalGroupsSequence" in header,
@@ -165,6 +166,7 @@ def _instance(header: _Header, meta: _FileMeta, bytes_left: int) -> Instance:
         pixels_missing=bytes_left < (needed := _native_bytes(header, meta)) and needed > 0,
         lossy=is_lossy(meta.transfer_syntax_uid, _text(header.get("LossyImageCompression"))),
         attributes=_attributes(header),
+        person=person_digests(*patient, *(_text(header.get(name)) for name in ("PatientBirthDate", "PatientSex"))),
     )
 
 

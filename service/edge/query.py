@@ -157,15 +157,15 @@ def _prior(answer: Dataset, study_instance_uid: str, day: date) -> PriorSeries:
     )
 
 
-def move(remote: Remote, series: SeriesName, destination: str) -> None:
+def move(remote: Remote, series: SeriesName, destination: str, *, in_all: float = RETRIEVE_SECONDS_IN_ALL) -> None:
     """C-MOVE (PS3.4 C.4.2): have the archive send a Series to an AE title that it knows."""
     model = StudyRootQueryRetrieveInformationModelMove
-    with _asked(remote, [build_context(model)], RETRIEVE_SECONDS, in_all=RETRIEVE_SECONDS_IN_ALL) as association:
+    with _asked(remote, [build_context(model)], RETRIEVE_SECONDS, in_all=in_all) as association:
         responses = association.send_c_move(_identifier("SERIES", _names(series)), destination, model)
         list(_answers(remote, f"C-MOVE to {destination}", responses))
 
 
-def get(remote: Remote, series: SeriesName, storing: Storing) -> None:
+def get(remote: Remote, series: SeriesName, storing: Storing, *, in_all: float = RETRIEVE_SECONDS_IN_ALL) -> None:
     """C-GET (PS3.4 C.4.3): have the archive send a Series in the association that asks for it."""
     model = StudyRootQueryRetrieveInformationModelGet
     syntaxes = list(storing.transfer_syntaxes)
@@ -173,7 +173,7 @@ def get(remote: Remote, series: SeriesName, storing: Storing) -> None:
     roles = [build_role(uid, scp_role=True) for uid in series.sop_class_uids]
     record = AssociationRecord(f"2.25.{uuid4().int}", storing.peer, remote.calling_ae_title, remote.host)
     handlers = [(evt.EVT_C_STORE, _keep, [storing, record])]
-    options: dict[str, Any] = {"in_all": RETRIEVE_SECONDS_IN_ALL, "roles": roles, "handlers": handlers}
+    options: dict[str, Any] = {"in_all": in_all, "roles": roles, "handlers": handlers}
     record.ended = "failed"
     try:
         with _asked(remote, contexts, RETRIEVE_SECONDS, **options) as association:

@@ -15,7 +15,7 @@ from service.core.errors import Broken
 from service.core.jobs import Job, State
 from service.core.outbox import LEFT_TO_A_PERSON, DeliveryState
 from service.core.priors import Result
-from service.edge.tables import attempts, circuits, deliveries, events, jobs, results, series, stacks
+from service.edge.tables import attempts, circuits, deliveries, events, jobs, recalled, results, series, stacks
 
 
 class Standing(StrEnum):
@@ -108,11 +108,17 @@ class Questions:
         return {row["job_id"]: row["reason"] for row in rows}
 
     def results_of(self, patient: str, model: str) -> list[Result]:
-        """What a model measured of a patient, in stacks that no late instance changed; by digest of the patient."""
+        """What a model measured of a patient, in stacks that no late instance changed; by digest of the patient.
+
+        Behind them what reports of other nodes say.
+        """
         found = results.join(jobs, results.c.job_id == jobs.c.job_id).join(stacks, jobs.c.stack_id == stacks.c.stack_id)
         theirs = (results.c.patient == patient, results.c.model == model, stacks.c.standing != Standing.SUPERSEDED)
         wanted = sql.select(results.c.result).select_from(found).where(*theirs).order_by(results.c.job_id)
-        return [row["result"] for row in self._plain(wanted)]
+        told = (recalled.c.patient == patient, recalled.c.model == model)
+        others = recalled.c.job_id.not_in(sql.select(results.c.job_id))
+        elsewhere = sql.select(recalled.c.result).where(*told, others).order_by(recalled.c.job_id)
+        return [row["result"] for row in (*self._plain(wanted), *self._plain(elsewhere))]
 
     def has_job(self, job_id: str) -> bool:
         """True when there is a job of exactly this id."""

@@ -124,6 +124,9 @@ observations = Table(
     Column("value", String(32), nullable=False),
     Column("measured_on", String(10), nullable=False),
     Column("source", String(64), nullable=False),  # the SOP Instance UID of a report, or the command
+    Column(
+        "person", String(40), nullable=False, server_default=""
+    ),  # digests of birth date and sex, where it says them
     Column("recorded_at", Moment, nullable=False),
 )
 
@@ -174,6 +177,26 @@ results = Table(  # what jobs measured: later studies of the patient are compare
     Column("model", String(64), nullable=False),
     Column("result", ResultText, nullable=False),
     Index("results_of_patient", "patient", "model"),
+)
+
+recalled = Table(  # what jobs of other nodes measured, as their reports say
+    "recalled",
+    metadata,
+    Column("job_id", String(32), primary_key=True),
+    Column("patient", String(32), nullable=False),  # a digest
+    Column("model", String(64), nullable=False),
+    Column("result", ResultText, nullable=False),
+    Column("recorded_at", Moment, nullable=False),
+    Index("recalled_of_patient", "patient", "model"),
+)
+
+recalls = Table(  # what archives were asked for, once for each patient, study and model
+    "recalls",
+    metadata,
+    Column("recall_id", String(32), primary_key=True),  # a digest of those
+    Column("asked_at", Moment, nullable=False),
+    Column("ended_at", Moment, nullable=True),
+    Column("why_not", Text, nullable=False),  # why nothing is compared; empty where nothing speaks against it
 )
 
 events = Table(

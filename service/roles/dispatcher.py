@@ -28,6 +28,7 @@ from service.roles.reaching import (
     carrier_for,
     committers_for,
     prover_for,
+    recaller_for,
     sender_for,
 )
 from service.roles.ruling import router_for
@@ -70,13 +71,14 @@ def _schedule(settings: Settings, spool: Spool, ledger: Ledger) -> BackgroundSch
     called = lanes + 2 * len(settings.destinations) + len(settings.node.receiving.reporting)
     executors = {"default": ThreadPoolExecutor(4 + called)}
     scheduler = BackgroundScheduler(executors=executors, timezone="UTC", job_defaults=_JOB_DEFAULTS)
-    assembler = Assembler(spool, ledger, settings.node.assembling.patience, archives_for(settings, spool))
+    archives = archives_for(settings, spool)
+    assembler = Assembler(spool, ledger, settings.node.assembling.patience, archives)
     assembler.recover()
-    router = router_for(settings)
+    router, recaller = router_for(settings), recaller_for(settings, archives, spool, ledger)
 
     def assemble_and_route() -> None:
         assembler.tick(now())
-        route.tick(spool, ledger, router, now())
+        route.tick(spool, ledger, router, now(), recaller)
 
     keep = timedelta(days=settings.node.keeping.days)
     _every(scheduler, _ASSEMBLE_SECONDS, "assemble", assemble_and_route)

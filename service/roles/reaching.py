@@ -1,15 +1,17 @@
 """Whom a node calls, as the site configured it: destinations, archives, peers that wait for an answer."""
 
 import random
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 from service.commit import Committer
 from service.core.proof import Way
+from service.core.recalling import NOBODY, Recaller
 from service.deliver import Sender
 from service.edge.archive_index import ArchiveIndex
-from service.edge.archives import Archive, Calls
+from service.edge.archives import Archive, Calls, Recalling
 from service.edge.carriers import Carrier, DicomPeer
 from service.edge.dicomweb import DicomWebPeer
 from service.edge.folder import Folder
@@ -20,6 +22,7 @@ from service.edge.spool import Spool
 from service.edge.storage_scu import Remote
 from service.edge.web import WebServer
 from service.prove import Prover
+from service.recall import ArchiveRecaller
 from service.receive import Receiver
 from service.roles.clock import now
 from service.roles.securing import archive_credentials, destination_credentials
@@ -78,6 +81,14 @@ def archives_for(settings: Settings, spool: Spool) -> dict[str, Archive]:
         for peer in settings.node.receiving.peers
         if peer.archive
     }
+
+
+def recaller_for(settings: Settings, archives: Mapping[str, Archive], spool: Spool, ledger: Ledger) -> Recaller:
+    """Who asks these archives for earlier results."""
+    comparing = settings.node.comparing
+    if not comparing.ask_archives:
+        return NOBODY
+    return ArchiveRecaller(archives, spool, ledger, timedelta(seconds=comparing.archive_seconds))
 
 
 def index_for(settings: Settings, archive: PeerArchive) -> ArchiveIndex:
@@ -141,15 +152,20 @@ def remote_for(settings: Settings, destination: DicomDestination) -> Remote:
 
 
 def _calls(settings: Settings, peer: Peer, archive: PeerArchive, spool: Spool) -> Calls:
-    receiving, count = settings.node.receiving, index_for(settings, archive).count_instances
+    receiving, index = settings.node.receiving, index_for(settings, archive)
     if isinstance(archive, DicomWebArchive) or archive.retrieve == "none":
-        return Calls(count)
+        return Calls(index.count_instances)
     remote = _archive_remote(settings, archive)
+    seconds = settings.node.comparing.archive_seconds
     if archive.retrieve == "move":
-        return Calls(count, partial(move, remote, destination=peer.called_ae_title or receiving.ae_title))
+        destination = peer.called_ae_title or receiving.ae_title
+        fetch = partial(move, remote, destination=destination, in_all=seconds)
+        recalling = Recalling(archive.ae_title, index.priors, fetch)
+        return Calls(index.count_instances, partial(move, remote, destination=destination), recalling=recalling)
     receiver = Receiver(spool, receiving.refuse_below_free)
     storing = Storing(peer.ae_title, receiving.negotiated, receiver.begin, receiver.note_end)
-    return Calls(count, partial(get, remote, storing=storing), retrieves_by="C-GET")
+    recalling = Recalling(archive.ae_title, index.priors, partial(get, remote, storing=storing, in_all=seconds))
+    return Calls(index.count_instances, partial(get, remote, storing=storing), "C-GET", recalling)
 
 
 def _archive_remote(settings: Settings, archive: DicomArchive) -> Remote:

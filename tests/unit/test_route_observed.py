@@ -80,6 +80,31 @@ def test_a_report_in_the_study_makes_it_run_whichever_comes_first(spool: Spool, 
     assert queued(ledger) == [("QUEUED", 2315.0)]
 
 
+@pytest.mark.parametrize("said", [{"PatientBirthDate": "19330303"}, {"PatientSex": "M"}], ids=["birth date", "sex"])
+def test_a_report_of_another_person_is_not_used_and_the_reason_is_named(
+    spool: Spool, ledger: Ledger, said: dict[str, str]
+) -> None:
+    images = ct()
+    for image in images:
+        image.PatientBirthDate = "19550101"
+    report = clinical.report(images[0], clinical.number(2315))
+    for keyword, value in said.items():
+        setattr(report, keyword, value)
+
+    arrive(spool, ledger, report, *images)
+
+    assert "states another birth date or sex than the image: it is not used" in decision(ledger, images[0])
+    assert ledger.rows(jobs) == []
+
+
+def test_a_report_that_does_not_say_who_is_used(spool: Spool, ledger: Ledger) -> None:
+    images = ct()
+    report = clinical.report(images[0], clinical.number(2315))
+    report.PatientBirthDate = report.PatientSex = ""
+    arrive(spool, ledger, report, *images)
+    assert queued(ledger) == [("QUEUED", 2315.0)]
+
+
 def test_a_value_that_becomes_known_makes_it_run_and_a_corrected_one_again(spool: Spool, ledger: Ledger) -> None:
     images = ct()
     arrive(spool, ledger, *images)

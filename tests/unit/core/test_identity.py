@@ -4,7 +4,7 @@ from itertools import permutations
 
 import pytest
 
-from service.core.identity import derived_uid, instance_set, is_uid, job_id
+from service.core.identity import derived_uid, instance_set, is_another_person, is_uid, job_id, person_digests
 
 
 @pytest.mark.parametrize("text", ["1.2.840.10008.1.1", "2.25.0", "1.2"])
@@ -52,3 +52,21 @@ def test_a_derived_uid_is_valid_and_the_same_each_time() -> None:
     assert derived_uid("job", "SEG") != derived_uid("job", "SR")
     assert is_uid(derived_uid("job", "SEG"))
     assert derived_uid("job", "SEG").startswith("2.25.")
+
+
+SOMEBODY = ("ID", "HERE", "19500101", "F")
+OTHERS = {
+    "the same": (SOMEBODY, False),
+    "another birth date": (("ID", "HERE", "19500102", "F"), True),
+    "another sex": (("ID", "HERE", "19500101", "M"), True),
+    "no birth date": (("ID", "HERE", "", "F"), False),
+    "nothing stated": (("ID", "HERE", "", ""), False),
+}
+
+
+@pytest.mark.parametrize(("other", "is_another"), OTHERS.values(), ids=OTHERS.keys())
+def test_who_states_another_birth_date_or_sex_is_another_person(
+    other: tuple[str, str, str, str], is_another: bool
+) -> None:
+    assert is_another_person(person_digests(*SOMEBODY), person_digests(*other)) is is_another
+    assert not is_another_person(person_digests(*SOMEBODY), "")

@@ -7,6 +7,7 @@ import pytest
 from pydicom import Dataset
 
 from service.core.errors import Broken
+from service.core.identity import person_digests
 from service.core.observations import Observation, Quantity, Smoking
 from service.derived.encoding import encode
 from service.edge.clinical_report import may_hold_observations, read_observations
@@ -28,11 +29,13 @@ def read(folder: Path, report: Dataset, patient: str = "ab") -> list[Observation
 
 
 def test_capacity_and_smoking_are_read_at_any_depth(image: Dataset, tmp_path: Path) -> None:
+    image.PatientBirthDate, image.PatientSex = "19700101", "F"
     report = clinical.report(image, clinical.number(2315), clinical.coded(clinical.EX_SMOKER))
     whose = "ab", str(image.StudyInstanceUID)
+    source, person = str(report.SOPInstanceUID), person_digests(str(image.PatientID), "", "19700101", "F")
     assert read(tmp_path, report) == [
-        Observation(*whose, Quantity.FVC, 2315.0, DAY, str(report.SOPInstanceUID)),
-        Observation(*whose, Quantity.SMOKING, Smoking.FORMER, DAY, str(report.SOPInstanceUID)),
+        Observation(*whose, Quantity.FVC, 2315.0, DAY, source, person),
+        Observation(*whose, Quantity.SMOKING, Smoking.FORMER, DAY, source, person),
     ]
 
 

@@ -17,7 +17,7 @@ from service.core.priors import Followed, Following, Prior, Result
 from service.core.stacking import split
 from service.derived.subject import subject_of
 from service.derived.synthetic import Subject, ct_series
-from service.edge.following import APART, LEFT, UNREADABLE, follow
+from service.edge.following import APART, LEFT, NEVER_HERE, UNREADABLE, follow
 from service.edge.part10 import read_instance
 from service.edge.records import keep_findings, keep_following, keep_part, read_following
 from service.edge.spool import InstanceName, Spool
@@ -80,6 +80,15 @@ def test_nothing_is_matched_where_there_are_no_lesions_or_no_prior(spool: Spool)
     assert follow(spool, later_job(without), without) is None
     assert follow(spool, replace(later_job(), prior=None), FINDINGS) is None
     assert follow(spool, replace(later_job(), prior=Prior(None, "whose it is")), FINDINGS) is None
+
+
+def test_images_that_never_were_on_this_node_are_told(spool: Spool) -> None:
+    job = later_job()
+    assert job.prior
+    assert job.prior.result
+    elsewhere = replace(job, prior=Prior(replace(job.prior.result, report="1.2.9")))
+
+    assert follow(spool, elsewhere, FINDINGS) == Following((), NEVER_HERE)
 
 
 def test_findings_that_have_left_the_spool_are_told(spool: Spool) -> None:

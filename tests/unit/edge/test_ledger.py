@@ -337,6 +337,17 @@ def test_a_result_is_found_by_patient_and_model_once_its_job_is_reported(ledger:
     assert ledger.results_of("patient", "spleen") == ledger.results_of("another", "liver") == []
 
 
+def test_what_a_report_says_of_a_job_of_this_node_is_no_second_result(ledger: Ledger) -> None:
+    queue(ledger, a_job())
+    ledger.settle(start(ledger), "w", Event.DONE, NOW)
+    ledger.keep_recalled([replace(measured(), report="1.2.9")], NOW)
+
+    ledger.report(start(ledger, state=State.INFERRED), "w", {"pacs": [reference("1.2.5")]}, NOW, measured())
+
+    assert ledger.keep_recalled([replace(measured(), report="1.2.9")], NOW) == 0
+    assert ledger.results_of("patient", "liver") == [measured()]
+
+
 def test_a_result_that_a_late_instance_superseded_is_no_prior(ledger: Ledger) -> None:
     queue(ledger, a_job())
     ledger.settle(start(ledger), "w", Event.DONE, NOW)
