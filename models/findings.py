@@ -26,6 +26,7 @@ class Algorithm:
     weights_sha256: str
     package: str
     manifest_sha256: str
+    steps: tuple["Algorithm", ...] = ()  # of a chain: which models it asked, in their order
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,13 @@ import torch
 
 from models import networks
 from models.architectures import OnnxGraph
+from models.chains import chain_of, steps_of
 from models.findings import Findings
+from models.manifest import Chain
 from models.perceptron import perceptron_of
-from models.registry import Package, classification, regression, segmentation
+from models.registry import Package, classification, regression, segmentation, verify
 from models.runtimes import onnx, safetensors
+from models.tasks.chain import Chained, Link
 from models.tasks.classify import Classifier
 from models.tasks.regress import Regressor
 from models.tasks.segment import Segmenter, network_of
@@ -39,8 +42,11 @@ def pick_device(wanted: Literal["auto", "cpu", "cuda"]) -> str:
 def load(package: Package, device: str) -> Predictor:
     """The package's model on the device, ready to predict.
 
-    Raises PackageError when the weights are missing or are not the ones that were evaluated.
+    Raises PackageError when the weights are missing or are not the ones that were evaluated; for a chain, those of any
+    of its steps, before one of them is loaded.
     """
+    if isinstance(package.manifest, Chain):
+        return _load_chain(package, device)
     manifest = segmentation(package)
     if isinstance(manifest.network, OnnxGraph):
         return Segmenter(manifest, onnx.load(package, device))
@@ -58,3 +64,10 @@ def load_for_values(package: Package, device: str) -> Regressor:
     """The model of a package that predicts a quantity from values, ready to be asked. Raises as `load`."""
     manifest = regression(package)
     return Regressor(manifest, safetensors.load(package, perceptron_of(manifest), device))
+
+
+def _load_chain(package: Package, device: str) -> Chained:
+    steps = list(steps_of(package))
+    verify(package)
+    loaded = {each: load(each, device) for each in dict.fromkeys(package.steps)}
+    return Chained(chain_of(package), tuple(Link(said, each.manifest, loaded[each]) for said, each in steps))

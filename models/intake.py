@@ -15,6 +15,10 @@ ACROSS = ("across the slices", "across the rows", "across the columns")
 ROUNDING = 1e-3  # positions in headers are decimal strings: 1.4999999 is 1.5
 
 
+class Declined(Exception):  # noqa: N818 - named after what is done
+    """A model must not answer for an image, which was seen only when it was asked; the sentence says why."""
+
+
 @dataclass(frozen=True, slots=True)
 class RadiographFacts:
     """What the header of a radiograph says of it; what it does not say is empty, and an age None."""

@@ -1,5 +1,7 @@
 """What a model package says of itself: `manifest.yaml` as one typed value, readable without torch."""
 
+from abc import abstractmethod
+from hashlib import sha256
 from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, model_validator
@@ -21,6 +23,7 @@ from models.sections import (
     SliceInference,
     Weights,
 )
+from models.steps import Step
 from models.terms import Text
 
 
@@ -34,11 +37,32 @@ class Manifest(Text):
     task: str
     evidence: Evidence
     intake: Intake | RadiographIntake
-    weights: Weights
+    weights: Weights | None  # none of its own has a chain
     licences: Licences
 
+    @property
+    @abstractmethod
+    def weights_sha256(self) -> str:
+        """One digest of all the weights that answer."""
 
-class Segmentation(Manifest):
+    @property
+    def said_sha256(self) -> str:
+        """The digest of what it says; what it leaves out is left out."""
+        return sha256(self.model_dump_json(exclude_unset=True).encode()).hexdigest()
+
+
+class Trained(Manifest):
+    """A model with weights of its own."""
+
+    weights: Weights
+
+    @property
+    def weights_sha256(self) -> str:
+        """The digest of its weights."""
+        return self.weights.sha256
+
+
+class Segmentation(Trained):
     """A model that marks structures in a volume."""
 
     intake: Intake
@@ -92,7 +116,7 @@ class SliceSegmentation(Segmentation):
         return self
 
 
-class Classification(Manifest):
+class Classification(Trained):
     """A model that says what a radiograph shows, and where the evidence for it lies."""
 
     task: Literal["classify"]
@@ -104,7 +128,7 @@ class Classification(Manifest):
     mirror: bool = False  # whether the answer is the mean over the image and its mirror image
 
 
-class Regression(Manifest):
+class Regression(Trained):
     """A model that predicts a quantity and its uncertainty at some weeks after a baseline."""
 
     task: Literal["regress"]
@@ -141,7 +165,46 @@ class Regression(Manifest):
         return self
 
 
-AnyKind = PatchSegmentation | SliceSegmentation | Classification | Regression
+class Chain(Manifest):
+    """Several models one after another on one volume, each but the first where an earlier one found something."""
+
+    task: Literal["chain"]
+    intake: Intake
+    weights: None = None
+    steps: tuple[Step, ...] = Field(min_length=2)
+
+    @property
+    def weights_sha256(self) -> str:
+        """One digest over those that the steps name, in their order."""
+        return sha256("\n".join(step.weights_sha256 for step in self.steps).encode()).hexdigest()
+
+    def tells(self, number: int) -> bool:
+        """True when anything that a step finds is told; the first step is number 1."""
+        tell = self.steps[number - 1].tell
+        return number == len(self.steps) if tell is None else bool(tell)
+
+    def tells_of(self, number: int, name: str) -> bool:
+        """True when what a step finds under this name is told."""
+        tell = self.steps[number - 1].tell
+        return name in tell if isinstance(tell, tuple) else self.tells(number)
+
+    @model_validator(mode="after")
+    def _steps_follow_earlier_ones(self) -> "Chain":
+        if self.steps[0].within is not None:
+            raise ValueError("step 1 works on the whole image: there is no earlier step that it could be within")
+        for number, step in enumerate(self.steps[1:], start=2):
+            if step.within is None or step.within.step >= number:
+                raise ValueError(f"step {number} works within what an earlier step found: say which by `within`")
+        return self
+
+    @model_validator(mode="after")
+    def _tells_something(self) -> "Chain":
+        if not any(map(self.tells, range(1, len(self.steps) + 1))):
+            raise ValueError("no step is told: a chain says what at least one of its steps found")
+        return self
+
+
+AnyKind = PatchSegmentation | SliceSegmentation | Classification | Regression | Chain
 
 # one more kind of model is one more of the union, told apart by `task`
 

@@ -9,7 +9,7 @@ import yaml
 from pydantic import ValidationError
 
 from models.architectures import OnnxGraph
-from models.manifest import Classification, Manifest, Regression, Segmentation, parse
+from models.manifest import Chain, Classification, Manifest, Regression, Segmentation, parse
 
 BUILT_IN = Path(__file__).parent / "packages"
 MANIFEST = "manifest.yaml"
@@ -27,10 +27,13 @@ class Package:
 
     folder: Path
     manifest: Manifest
+    steps: tuple["Package", ...] = ()  # of a chain that was bound to them: models/chains.py
 
     @property
     def weights(self) -> Path:
-        """Where the weights lie."""
+        """Where the weights lie. Raises PackageError for a chain, which has none of its own."""
+        if self.manifest.weights is None:
+            raise PackageError(f"{self.folder} has no weights of its own: they are those of its steps")
         return self.folder / self.manifest.weights.file
 
 
@@ -89,16 +92,23 @@ def read(folder: Path) -> Package:
 
 
 def verify(package: Package) -> None:
-    """Raises PackageError unless the weights are the file that was evaluated, of the form it has, byte for byte."""
+    """Raises PackageError unless the weights are the file that was evaluated, of the form it has, byte for byte.
+
+    Of a chain, those of the steps that it was bound to.
+    """
+    if isinstance(package.manifest, Chain):
+        for step in package.steps:
+            verify(step)
+        return
     path, manifest, suffix = package.weights, package.folder / MANIFEST, weights_suffix(package.manifest)
     if path.parent != package.folder or path.suffix != suffix:
         raise PackageError(f"{manifest}: weights are one {suffix} file beside it, not {path}")
     if not path.is_file():
         raise PackageError(f"{path} is missing: restore it, or train it with `isocenter train`")
     found = digest(path)
-    if found != package.manifest.weights.sha256:
+    if found != package.manifest.weights_sha256:
         raise PackageError(
-            f"{path} has SHA-256 {found}, the manifest says {package.manifest.weights.sha256}: "
+            f"{path} has SHA-256 {found}, the manifest says {package.manifest.weights_sha256}: "
             "restore the weights, or train and evaluate again"
         )
 

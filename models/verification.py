@@ -1,18 +1,20 @@
 """Whether a package may be relied on: each of its claims, checked as far as a program can."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from safetensors import safe_open
 
+from models.chains import bound_beside, told_labels
 from models.inference import load, load_for_values
-from models.manifest import Regression, Segmentation
+from models.manifest import Chain, Regression, Segmentation
 from models.packaging import require_safetensors
-from models.registry import ONNX_SUFFIX, Package, PackageError, verify
-from models.sections import Evidence
+from models.registry import BUILT_IN, ONNX_SUFFIX, Package, PackageError, verify
+from models.sections import Evidence, Label
 from models.training.evaluation import CARD, EVALUATION, read_evaluation
 from models.training.figures import identity
 from models.training.segmented import SegmentationEvaluation
@@ -30,8 +32,18 @@ class Line:
     words: str
 
 
-def checks(package: Package) -> Iterator[Line]:
-    """Every check of a package, in the order in which a failure explains the next ones."""
+def checks(package: Package, folders: Iterable[Path] = (BUILT_IN,)) -> Iterator[Line]:
+    """Every check of a package, in the order in which a failure explains the next ones.
+
+    `folders` hold the packages that a chain may be made of.
+    """
+    if isinstance(package.manifest, Chain):
+        try:
+            package = bound_beside(package, folders)
+        except PackageError as error:
+            yield Line("steps", False, str(error))
+            return
+        yield Line("steps", True, ", then ".join(map(_of_step, package.steps)))
     yield _line("weights", partial(_weights, package))
     yield _line("network", partial(_network, package))
     yield _line("licences", partial(_licences, package))
@@ -47,17 +59,23 @@ def _line(check: str, look: Callable[[], str]) -> Line:
         return Line(check, False, str(error))
 
 
+def _of_step(step: Package) -> str:
+    return f"{step.manifest.name} {step.manifest.version} in {step.folder}"
+
+
 def _weights(package: Package) -> str:
     verify(package)
+    if package.steps:
+        return "; ".join(f"{step.manifest.name}: {_weights(step)}" for step in dict.fromkeys(package.steps))
     if package.weights.suffix == ONNX_SUFFIX:
-        return f"one graph, SHA-256 {package.manifest.weights.sha256}"
+        return f"one graph, SHA-256 {package.manifest.weights_sha256}"
     require_safetensors(package.weights)
     with safe_open(package.weights, framework="numpy") as file:
         names = list(file.keys())
         for name in names:
             if not np.isfinite(file.get_tensor(name)).all():
                 raise PackageError(f"{package.weights}: {name} holds values that are no finite numbers: train it again")
-    return f"{len(names)} tensors, SHA-256 {package.manifest.weights.sha256}"
+    return f"{len(names)} tensors, SHA-256 {package.manifest.weights_sha256}"
 
 
 def _network(package: Package) -> str:
@@ -96,14 +114,21 @@ def _evaluation(package: Package) -> str:
 
 def _plausible(package: Package) -> str:
     """Whether every true volume of the evaluation lies in the range that its label calls plausible."""
-    manifest, evaluation = package.manifest, read_evaluation(package.folder)
-    if not isinstance(manifest, Segmentation) or not isinstance(evaluation, SegmentationEvaluation):
+    labels, evaluation = _labels(package), read_evaluation(package.folder)
+    if not labels or not isinstance(evaluation, SegmentationEvaluation):
         return "no volume to compare them with"
     for case in evaluation.cases:
-        for label, score in zip(manifest.labels, case.labels, strict=True):
+        for label, score in zip(labels, case.labels, strict=True):
             if score.truth_ml and not label.plausible_ml.holds(score.truth_ml):
                 raise PackageError(
                     f"{label.name} of {case.name} truly has {score.truth_ml:g} ml, "
                     f"and the manifest calls {label.plausible_ml} plausible"
                 )
-    return "; ".join(f"{label.name} {label.plausible_ml} ml" for label in manifest.labels)
+    return "; ".join(f"{label.name} {label.plausible_ml} ml" for label in labels)
+
+
+def _labels(package: Package) -> Sequence[Label]:
+    """What is marked; nothing where volumes are not what a package is about."""
+    if isinstance(package.manifest, Segmentation):
+        return package.manifest.labels
+    return told_labels(package) if package.steps else ()

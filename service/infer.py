@@ -5,9 +5,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 
+from models.chains import bound
 from models.findings import Findings
 from models.inference import Predictor, load, load_for_radiographs, load_for_values, pick_device
-from models.intake import blank_objections, value_objections
+from models.intake import Declined, blank_objections, value_objections
 from models.manifest import Regression
 from models.registry import BUILT_IN, Package, PackageError, find
 from models.sections import Intake
@@ -56,6 +57,8 @@ def answer(bench: Bench, job: Job) -> Findings:
         findings = _asked(bench, package, image, stack, job)
     except MemoryError as error:
         raise TryAgain(f"{job.model} ran out of memory") from error
+    except Declined as error:
+        raise Unsuitable(str(error)) from error
     return replace(findings, remarks=remarks(package.manifest, stack))
 
 
@@ -86,12 +89,13 @@ def _refuse(objections: tuple[str, ...]) -> None:
 
 def _package(bench: Bench, job: Job) -> Package:
     try:
-        package = find((BUILT_IN, *bench.packages)).get(job.model)
+        packages = find((BUILT_IN, *bench.packages))
+        package = packages.get(job.model)
+        if package is None or package.manifest.version != job.version:
+            raise Broken(f"{job.model} {job.version} is not installed any more; route the stack again")
+        return bound(package, packages)
     except PackageError as error:
         raise Broken(str(error)) from error
-    if package is None or package.manifest.version != job.version:
-        raise Broken(f"{job.model} {job.version} is not installed any more; route the stack again")
-    return package
 
 
 @lru_cache(maxsize=4)

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Sequence
 from enum import StrEnum
-from hashlib import sha256
 from typing import Literal
 
 import numpy as np
@@ -115,12 +114,11 @@ class Evaluation(Text):
 
 def identity(manifest: Manifest) -> Identity:
     """Which package a manifest is of."""
-    said = manifest.model_dump_json(exclude_unset=True)
     return Identity(
         name=manifest.name,
         version=manifest.version,
-        weights_sha256=manifest.weights.sha256,
-        manifest_sha256=sha256(said.encode()).hexdigest(),
+        weights_sha256=manifest.weights_sha256,
+        manifest_sha256=manifest.said_sha256,
     )
 
 

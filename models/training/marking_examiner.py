@@ -10,7 +10,7 @@ import numpy as np
 
 from models.findings import Findings
 from models.inference import load
-from models.manifest import Segmentation
+from models.manifest import Manifest
 from models.registry import Package, PackageError, digest, segmentation
 from models.sections import Label, Weights
 from models.training.cases import Case, names_in, open_case
@@ -40,7 +40,8 @@ class Compared:
 class SegmentationExaminer:
     """Cases of a package that marks structures; where it has folds, `ask` asks the one that never saw the case."""
 
-    manifest: Segmentation
+    manifest: Manifest
+    labels: Sequence[Label]
     names: Sequence[str]
     open: Callable[[str], Case]
     ask: Ask
@@ -49,13 +50,13 @@ class SegmentationExaminer:
 
     def __call__(self, names: Iterable[str]) -> SegmentationEvaluation:
         """Every structure of every case, and the figures; where there are folds, what is shipped beside them."""
-        structures = [label.name for label in self.manifest.labels]
+        structures = [label.name for label in self.labels]
         found = segmentation_evaluation(identity(self.manifest), structures, self.scores(names))
         return found.model_copy(update={"folds_sha256": self.folds_sha256, "shipped": self.shipped()})
 
     def scores(self, names: Iterable[str]) -> list[CaseScore]:
         """Every structure of every case, on the case's own grid."""
-        return [score(self.ask, self.open(name), self.manifest.labels) for name in names]
+        return [score(self.ask, self.open(name), self.labels) for name in names]
 
 
 def marking_examiner(exam: Exam) -> SegmentationExaminer:
@@ -80,10 +81,11 @@ def marking_examiner(exam: Exam) -> SegmentationExaminer:
 
     return SegmentationExaminer(
         manifest,
+        manifest.labels,
         split.evaluated if split else _all(exam),
         opened,
         lambda case: asker(folds.get(case.name, package).weights)(case),
-        tuple(dict.fromkeys(fold.manifest.weights.sha256 for fold in folds.values())),
+        tuple(dict.fromkeys(fold.manifest.weights_sha256 for fold in folds.values())),
         shipped,
     )
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from models.manifest import Classification, Regression
-from models.registry import Package, read
+from models.manifest import Chain, Classification, Regression
+from models.registry import Package, PackageError, read
 from models.training.judging_lesson import calibrated, judging_lesson
 from models.training.lesson import Lesson
 from models.training.marking_lesson import fold_lessons, marking_lesson
@@ -18,9 +18,10 @@ from models.training.watch import watching
 def train(folder: Path, source: Path | None, run: Path, device: str) -> Package:
     """Trains the package in `folder` and puts the best weights into it; what else there is of the run stays in `run`.
 
-    A run that was killed goes on where it last reported, and ends with the weights it would have had.
+    A run that was killed goes on where it last reported, and ends with the weights it would have had. Raises
+    PackageError for a chain, which has none.
     """
-    package = read(folder)
+    package = _trainable(read(folder))
     if isinstance(package.manifest, Classification):
         teach(judging_lesson(package, source), run, device)
         return calibrated(publish(package, run / BEST), source, device)
@@ -32,9 +33,9 @@ def train(folder: Path, source: Path | None, run: Path, device: str) -> Package:
 def train_folds(folder: Path, source: Path | None, run: Path, device: str) -> list[Path]:
     """Trains every fold of the recipe, in a folder of its own in `run`; the best weights of each.
 
-    Raises PackageError when the recipe has no folds.
+    Raises PackageError when the recipe has no folds, and for a chain.
     """
-    lessons = fold_lessons(read(folder), source)
+    lessons = fold_lessons(_trainable(read(folder)), source)
     for number, lesson in enumerate(lessons, start=1):
         print(f"fold {number} of {len(lessons)}", flush=True)
         teach(lesson, fold_folder(run, number), device)
@@ -55,6 +56,13 @@ def teach(lesson: Lesson, run: Path, device: str) -> None:
             watch.reported(progress)
             if _is_over(diary, lesson.recipe):
                 return
+
+
+def _trainable(package: Package) -> Package:
+    if isinstance(package.manifest, Chain):
+        steps = ", ".join(dict.fromkeys(step.package for step in package.manifest.steps))
+        raise PackageError(f"{package.folder} is a chain and has no weights of its own: train its steps, {steps}")
+    return package
 
 
 def _is_over(run: Run, recipe: Teaching) -> bool:

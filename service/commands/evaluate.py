@@ -4,12 +4,12 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import typer
 
 from models.inference import pick_device
-from models.registry import PackageError, read
+from models.registry import BUILT_IN, PackageError, read
 from models.training.cases import Case
 from models.training.evaluate import evaluate
 from models.training.evaluation import EVALUATION, AnyEvaluation, card_lines
@@ -33,9 +33,10 @@ def main(
     run: Path | None = None,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     html: Path | None = None,
+    packages: Annotated[list[Path] | None, typer.Option(help="Folders with the packages of a chain's steps.")] = None,
 ) -> None:
     """Evaluate the package in FOLDER, write evaluation.json and the card's table, and one page where it is wanted."""
-    examiner, evaluation = evaluate(folder, data, pick_device(device), run or run_of(folder))
+    examiner, evaluation = evaluate(folder, data, pick_device(device), run or run_of(folder), packages or [BUILT_IN])
     typer.echo("\n".join(card_lines(evaluation)))
     typer.echo(f"written: {folder / EVALUATION}")
     if html:
@@ -50,7 +51,7 @@ def worst_cases(examiner: Examiner, evaluation: AnyEvaluation) -> Iterator[Pictu
         return
     for score in evaluation.worst(_WORST):
         case = examiner.open(score.name)
-        structures = compared(examiner.ask, case, examiner.manifest.labels)
+        structures = compared(examiner.ask, case, examiner.labels)
         picture = comparison(case.volume, structures, _window(examiner, case))
         yield Picture(score.name, _words(evaluation, score), encoded(picture))
 
@@ -74,7 +75,7 @@ def _words(evaluation: SegmentationEvaluation, score: CaseScore) -> str:
 
 def _window(examiner: SegmentationExaminer, case: Case) -> Window:
     if examiner.manifest.intake.modalities == ("CT",):
-        return ct_window(examiner.manifest.labels[:1], "")
+        return ct_window(examiner.labels[:1], "")
     return window_of(case.volume)
 
 

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from models.chains import bound_beside, complaints_of
+from models.manifest import Chain
 from models.packaging import install, pack
 from models.registry import BUILT_IN, MANIFEST, Package, PackageError, find, read
 from models.templates import write_new
@@ -49,6 +51,9 @@ def show(package: PackageArgument, config: ConfigOption = DEFAULT_CONFIG) -> Non
     """Show everything that PACKAGE says of itself, and what its evaluation found."""
     found = read(folder_of(package, config))
     typer.echo("\n".join(said(found.manifest)))
+    typer.echo(f"manifest sha256: {found.manifest.said_sha256}")
+    for line in steps_said(found, folders(config)):
+        typer.echo(line)
     card = found.folder / CARD
     typer.echo(f"card: {card if card.is_file() else f'missing: {card}'}")
     evaluation = read_evaluation(found.folder)
@@ -63,12 +68,16 @@ def show(package: PackageArgument, config: ConfigOption = DEFAULT_CONFIG) -> Non
 @application.command()
 def new(
     name: str,
-    template: Annotated[str, typer.Option(help="The kind of model: segmentation, ...")] = "segmentation",
+    template: Annotated[str, typer.Option(help="The kind of model: segmentation, chain.")] = "segmentation",
     into: Annotated[Path, typer.Option(help="The folder of packages that it goes into.")] = Path(),
 ) -> None:
     """Write the folder of a new package NAME: manifest, recipe and card to fill in."""
-    folder = write_new(name, template, into).folder
-    typer.echo(f"{folder}: fill in manifest.yaml, training.yaml and CARD.md, and train it.")
+    package = write_new(name, template, into)
+    folder = package.folder
+    if isinstance(package.manifest, Chain):
+        typer.echo(f"{folder}: fill in manifest.yaml and CARD.md; `isocenter models show STEP` says a step's digests.")
+    else:
+        typer.echo(f"{folder}: fill in manifest.yaml, training.yaml and CARD.md, and train it.")
     typer.echo(f"Then: isocenter evaluate {folder} --data FOLDER, and isocenter models verify {folder}")
 
 
@@ -93,12 +102,16 @@ def install_command(
     manifest = package.manifest
     typer.echo(f"{manifest.name} {manifest.version} is in {package.folder}")
     typer.echo(f"A node runs it when inferring.packages in node.yaml names {into} and a rule names {manifest.name}.")
+    if isinstance(manifest, Chain):
+        steps = ", ".join(f"{step.package} {step.version}" for step in manifest.steps)
+        typer.echo(f"It is a chain: {steps} have to be there too; `isocenter models verify {manifest.name}` looks.")
 
 
 @application.command()
 def verify(package: PackageArgument, config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Check PACKAGE: digests, network, licences, card, evaluation, plausible ranges; 1 is returned when one fails."""
-    become("service.commands.verify_package", str(folder_of(package, config)))
+    searched = map(str, folders(config))
+    become("service.commands.verify_package", str(folder_of(package, config)), *searched)
 
 
 @application.command()
@@ -139,9 +152,18 @@ def folder_of(package: str, config: Path) -> Path:
     return known[package].folder
 
 
+def steps_said(package: Package, folders: Iterable[Path]) -> Iterator[str]:
+    """Where the packages of a chain's steps are, or why it cannot run; nothing for any other package."""
+    try:
+        for number, step in enumerate(bound_beside(package, folders).steps, start=1):
+            yield f"step {number}: {step.manifest.name} {step.manifest.version}, {step.folder}"
+    except PackageError as error:
+        yield f"it cannot run: {error}"
+
+
 def rows(packages: dict[str, Package]) -> list[dict[str, str]]:
     """What `list` shows of each package."""
-    return [_row(package) for _, package in sorted(packages.items())]
+    return [_row(package, packages) for _, package in sorted(packages.items())]
 
 
 def markdown(listed: list[dict[str, str]]) -> list[str]:
@@ -190,13 +212,22 @@ def _words(value: object) -> str:
     return value.value if isinstance(value, StrEnum) else str(value)
 
 
-def _row(package: Package) -> dict[str, str]:
+def _task(package: Package, packages: Mapping[str, Package]) -> str:
+    """The task; of a chain, of what it is made, and why it cannot run."""
+    manifest = package.manifest
+    if not isinstance(manifest, Chain):
+        return manifest.task
+    steps = ", then ".join(f"{step.package} {step.version}" for step in manifest.steps)
+    return "; ".join((f"{manifest.task}: {steps}", *complaints_of(manifest, packages)))
+
+
+def _row(package: Package, packages: Mapping[str, Package]) -> dict[str, str]:
     manifest = package.manifest
     return {
         "name": manifest.name,
         "version": manifest.version,
         "title": manifest.title,
-        "task": manifest.task,
+        "task": _task(package, packages),
         "modality": ", ".join(manifest.intake.modalities),
         "evidence": manifest.evidence.value,
         "licence": manifest.licences.weights,

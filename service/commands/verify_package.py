@@ -3,14 +3,18 @@
 import sys
 from pathlib import Path
 
-from models.registry import PackageError, read
+from models.registry import BUILT_IN, PackageError, read
 from models.verification import checks
 
 
 def main() -> None:
-    """`python -m service.commands.verify_package <folder of a package>`; exit code 1 when anything does not hold."""
+    """`python -m service.commands.verify_package FOLDER [FOLDERS]`; exit code 1 when anything does not hold.
+
+    FOLDER is that of a package, FOLDERS hold the packages that a chain may be made of.
+    """
     failed = 0
-    for line in checks(read(Path(sys.argv[1]))):
+    folder, *folders = map(Path, sys.argv[1:])
+    for line in checks(read(folder), folders or [BUILT_IN]):
         failed += not line.holds
         sys.stdout.write(f"{'ok  ' if line.holds else 'FAIL'}  {line.check}: {line.words}\n")
         sys.stdout.flush()

@@ -13,7 +13,7 @@ from models.findings import Findings
 from service.core.profiles import Kind
 from service.derived import wording
 from service.derived.companion import begun, burned_in, referenced
-from service.derived.finish import MANUFACTURER, finish, provenance
+from service.derived.finish import MANUFACTURER, finish, provenance, steps
 from service.derived.material import Made, Material
 from service.derived.montage import first_sheet
 from service.derived.wording import Line
@@ -67,7 +67,7 @@ def page(material: Material) -> Page:
         ),
         table=tuple(wording.lines(findings)),
         said=" ".join(filter(None, (_nothing(findings), wording.absent(findings), *findings.remarks))),
-        provenance=tuple(provenance(findings.algorithm, origin).split("; ")),
+        provenance=(*provenance(findings.algorithm, origin).split("; "), *steps(findings.algorithm)),
     )
 
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from models.findings import Box, Change, Findings, HeatMap, Measurement, Point, Prediction, Region, Score
+from models.findings import Algorithm, Box, Change, Findings, HeatMap, Measurement, Point, Prediction, Region, Score
 from models.terms import Code, Term
 from service.core.entities import StackRecord
 from service.core.jobs import Job
@@ -25,14 +25,7 @@ def encode_findings(findings: Findings, job: Job, stack: StackRecord, layer_file
     said = {
         "format": FORMAT,
         "job": job.job_id,
-        "model": {
-            "title": algorithm.name,
-            "version": algorithm.version,
-            "manufacturer": algorithm.manufacturer,
-            "package": algorithm.package,
-            "manifest_sha256": algorithm.manifest_sha256,
-            "weights_sha256": algorithm.weights_sha256,
-        },
+        "model": _model(algorithm) | {"steps": list(map(_model, algorithm.steps))},
         "source": {
             "study_instance_uid": stack.study_instance_uid,
             "series_instance_uid": stack.series_instance_uid,
@@ -50,6 +43,17 @@ def encode_findings(findings: Findings, job: Job, stack: StackRecord, layer_file
         "not_compared": findings.not_compared or None,
     }
     return json.dumps(said, indent=1, ensure_ascii=False).encode()
+
+
+def _model(algorithm: Algorithm) -> Plain:
+    return {
+        "title": algorithm.name,
+        "version": algorithm.version,
+        "manufacturer": algorithm.manufacturer,
+        "package": algorithm.package,
+        "manifest_sha256": algorithm.manifest_sha256,
+        "weights_sha256": algorithm.weights_sha256,
+    }
 
 
 def _region(region: Region, layer_files: Sequence[str]) -> Plain:

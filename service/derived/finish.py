@@ -99,6 +99,16 @@ def provenance(algorithm: Algorithm, origin: Origin) -> str:
     return "; ".join(f"{name} {value}" for name, value in made_of.items() if value)
 
 
+def steps(algorithm: Algorithm) -> list[str]:
+    """Which models a chain has asked, in their order; nothing for any other model."""
+    count = len(algorithm.steps)
+    return [
+        f"step {number} of {count} of {algorithm.package} {algorithm.version}: package {step.package} {step.version}; "
+        f"weights sha256 {step.weights_sha256}; manifest sha256 {step.manifest_sha256}"
+        for number, step in enumerate(algorithm.steps, start=1)
+    ]
+
+
 def device_uid(algorithm: Algorithm) -> str:
     """The UID of the algorithm as a device: a new one whenever name, version or weights change (IHE AI Results)."""
     return algorithm_uid(algorithm.name, algorithm.version, algorithm.weights_sha256)
@@ -137,7 +147,9 @@ def _describe_equipment(dataset: Dataset, source: Dataset, algorithm: Algorithm 
     contributors = _acquisition(source)
     if algorithm is not None:
         dataset.DeviceSerialNumber = algorithm.weights_sha256[:16]
-        contributors += [_algorithm(algorithm, origin), _library()]
+        contributors += [_algorithm(algorithm, provenance(algorithm, origin))]
+        contributors += [_algorithm(step, said) for step, said in zip(algorithm.steps, steps(algorithm), strict=True)]
+        contributors += [_library()]
     if contributors:
         dataset.ContributingEquipmentSequence = contributors
 
@@ -153,13 +165,13 @@ def _acquisition(source: Dataset) -> list[Dataset]:
     return [item]
 
 
-def _algorithm(algorithm: Algorithm, origin: Origin) -> Dataset:
+def _algorithm(algorithm: Algorithm, described: str) -> Dataset:
     item = Dataset()
     item.Manufacturer = algorithm.manufacturer
     item.ManufacturerModelName = algorithm.name
     item.SoftwareVersions = algorithm.version
     item.DeviceUID = device_uid(algorithm)
-    item.ContributionDescription = provenance(algorithm, origin)
+    item.ContributionDescription = described
     item.PurposeOfReferenceCodeSequence = [_coded(_PROCESSING_ALGORITHM)]
     return item
 

@@ -6,6 +6,7 @@ from highdicom.sr import CodedConcept
 from pydicom.sr.codedict import codes
 
 from models.findings import Algorithm, Findings, Region
+from models.sections import Label
 from models.terms import Code, Term
 from service.derived.origin import Origin
 
@@ -25,15 +26,24 @@ class Structure:
 def structures(findings: Findings, origin: Origin) -> list[Structure]:
     """Every structure the model looked for; those it found are numbered 1, 2, 3, ... (PS3.3 C.8.20.2)."""
     number_of = {id(region): number for number, region in enumerate(findings.found, start=1)}
+    first_of: dict[int, Label] = {}
+    for region in findings.regions:
+        first_of.setdefault(region.label.value, region.label)
     return [
         Structure(
             region,
             number_of.get(id(region)),
             f"{findings.algorithm.name} {region.name}"[:64],
-            origin.uid("structure", str(region.label.value), *([str(region.lesion)] if region.lesion > 1 else [])),
+            origin.uid("structure", *_identity(region, first_of[region.label.value])),
         )
         for region in findings.regions
     ]
+
+
+def _identity(region: Region, first: Label) -> tuple[str, ...]:
+    """What tells a region from the others of a job: two steps of a chain may number their labels alike."""
+    apart = () if region.label == first else (region.label.name,)
+    return (str(region.label.value), *apart, *((str(region.lesion),) if region.lesion > 1 else ()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """The site's rules and the packages they name, as the stage that routes wants them."""
 
+from models.chains import bound
 from models.registry import BUILT_IN, PackageError, find
 from service import route
 from service.core.errors import ConfigurationError
@@ -18,4 +19,8 @@ def router_for(settings: Settings) -> route.Router:
             place = place_of_rule(settings, index, "model")
             sentence = f"rule {rule.name!r} names the model {rule.model!r}, which no package has"
             raise ConfigurationError(f"{place}: {sentence}; {nearest(rule.model, packages)}")
+        try:
+            bound(packages[rule.model], packages)
+        except PackageError as error:
+            raise ConfigurationError(f"{place_of_rule(settings, index, 'model')}: {error}") from error
     return route.Router(settings.rules, packages, settings.node.inferring.allowed)

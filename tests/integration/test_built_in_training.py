@@ -57,7 +57,7 @@ def test_a_package_that_is_shipped_trains_twice_to_the_same_weights(
         given = ("--data", real_images(data)) if data else ()
         isocenter(package.parent, "train", package, *given, "--run", tmp_path / turn / "run")
         digests.append(digest(read(package).weights))
-    assert digests[0] == digests[1] != find()[name].manifest.weights.sha256
+    assert digests[0] == digests[1] != find()[name].manifest.weights_sha256
 
 
 @pytest.mark.parametrize("name", sorted(DATA.keys() - {"left_atrium"}))  # whose figures are those of five folds

@@ -14,9 +14,11 @@ from models.registry import BUILT_IN, find, read
 from models.training.evaluation import BEGIN, END, read_evaluation
 from models.training.segmented import SegmentationEvaluation
 from models.volume import LabelMap
+from service.core.errors import ConfigurationError
+from service.roles.ruling import router_for
 from tests import factories
-from tests.node import configure, run_command
-from tests.unit.models.packages import with_weights
+from tests.node import configure, rule, run_command
+from tests.unit.models.packages import chain_written, pinned, put, with_weights
 
 DOCUMENT = BUILT_IN.parents[1] / "docs" / "models.md"
 
@@ -156,6 +158,47 @@ def test_a_package_is_evaluated_on_a_folder_of_cases(site: Path, cases: Path, tm
     assert run_command("evaluate", str(folder), *options, "--html", str(page)).returncode == 0
     assert (folder / "evaluation.json").read_bytes() == written
     assert page.read_bytes() == first
+
+
+def test_a_chain_says_of_what_it_is_made_and_what_is_missing(site: Path, tmp_path: Path) -> None:
+    tiny = read(tmp_path / "packages" / "tiny")
+    within = {"step": 1, "what": "Liver", "margin_mm": 5}
+    put(tmp_path / "packages" / "chain", chain_written(pinned(tiny), pinned(tiny, within=within)))
+    lost = chain_written(pinned(tiny), pinned(tiny, within=within, version="2.0.0"), name="lost_chain")
+    put(tmp_path / "packages" / "lost", lost)
+    listed = json.loads(run_command("models", "list", "--json", "--config", str(site)).stdout)
+    tasks = {row["name"]: row["task"] for row in listed}
+    assert tasks["tiny_chain"] == "chain: tiny 1.0.0, then tiny 1.0.0"
+    assert tasks["lost_chain"].endswith("; step 2 is tiny 2.0.0, and here is version 1.0.0")
+    shown = run_command("models", "show", "tiny_chain", "--config", str(site)).stdout
+    assert f"step 2: tiny 1.0.0, {tiny.folder}" in shown
+    verified = run_command("models", "verify", "lost_chain", "--config", str(site))
+    assert (verified.returncode, verified.stdout.startswith("FAIL  steps: ")) == (1, True)
+    trained = run_command("train", "tiny_chain", "--config", str(site))
+    assert (trained.returncode, "train its steps, tiny" in trained.stderr) == (1, True)
+
+
+def test_a_node_does_not_start_with_a_rule_for_a_chain_that_cannot_run(tmp_path: Path) -> None:
+    tiny = with_weights(tmp_path / "packages" / "tiny")
+    within = {"step": 1, "what": "Kidney", "margin_mm": 5}
+    put(tmp_path / "packages" / "chain", chain_written(pinned(tiny), pinned(tiny, within=within)))
+    packages = {"packages": [str(tmp_path / "packages")]}
+    settings = configure(tmp_path / "config", 11112, [rule("tiny_chain")], inferring=packages)
+    with pytest.raises(
+        ConfigurationError, match=r"rules.yaml.*step 2 is within 'Kidney', and step 1 \(tiny\) marks Liver"
+    ):
+        router_for(settings)
+
+
+def test_a_chain_travels_without_the_packages_of_its_steps(site: Path, tmp_path: Path) -> None:
+    tiny = read(tmp_path / "packages" / "tiny")
+    within = {"step": 1, "what": "Liver", "margin_mm": 5}
+    put(tmp_path / "packages" / "chain", chain_written(pinned(tiny), pinned(tiny, within=within)))
+    assert run_command("models", "pack", "tiny_chain", "--into", str(tmp_path), "--config", str(site)).returncode == 0
+    file = tmp_path / "tiny_chain-1.0.0.zip"
+    assert zipfile.ZipFile(file).namelist() == ["digests.json", "manifest.yaml"]
+    installed = run_command("models", "install", str(file), "--into", str(tmp_path / "other"))
+    assert "tiny 1.0.0, tiny 1.0.0 have to be there too" in installed.stdout
 
 
 def test_cases_that_are_not_there_are_asked_for(site: Path) -> None:

@@ -57,6 +57,19 @@ def test_an_object_says_that_it_is_the_work_of_an_algorithm_and_of_which(sources
     assert made.file_meta.ImplementationClassUID == IMPLEMENTATION_CLASS_UID
 
 
+def test_a_chain_is_followed_by_the_steps_that_it_asked(sources: list[Dataset]) -> None:
+    steps = (
+        replace(factories.ALGORITHM, package="coarse"),
+        replace(factories.ALGORITHM, package="fine", version="2.0.0"),
+    )
+    findings = replace(factories.findings(), algorithm=replace(factories.ALGORITHM, steps=steps))
+    for (made,) in factories.objects(factories.material(sources, findings)).values():
+        _, chain, first, second, _ = decode(encode(made)).ContributingEquipmentSequence
+        assert chain.DeviceUID == device_uid(factories.ALGORITHM)
+        assert first.ContributionDescription.startswith("step 1 of 2 of abdomen 1.0.0: package coarse 1.0.0; weights ")
+        assert second.ContributionDescription.startswith("step 2 of 2 of abdomen 1.0.0: package fine 2.0.0; weights ")
+
+
 def test_other_weights_are_another_device() -> None:
     assert device_uid(factories.ALGORITHM) != device_uid(replace(factories.ALGORITHM, weights_sha256="cd" * 32))
 

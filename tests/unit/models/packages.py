@@ -72,6 +72,27 @@ def classifier_with_weights(folder: Path, **changes: Any) -> Package:
     return _sealed(folder, network.state_dict(), classifier_written(**changes))
 
 
+def chain_written(*steps: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """The manifest of a chain of these steps, as it stands in a file."""
+    manifest: dict[str, Any] = {
+        "name": "tiny_chain",
+        "version": "1.0.0",
+        "title": "Tiny chain",
+        "task": "chain",
+        "evidence": "phantom",
+        "intake": {"modalities": ["CT"], "spacing_mm": {"minimum": 1, "maximum": 4}},
+        "steps": list(steps),
+        "licences": {"training_data": "Apache-2.0", "weights": "Apache-2.0"},
+    }
+    return manifest | changes
+
+
+def pinned(package: Package, **said: Any) -> dict[str, Any]:
+    """A step of a chain: this package, and no other."""
+    manifest = package.manifest
+    return {"package": manifest.name, "version": manifest.version, "weights_sha256": manifest.weights_sha256} | said
+
+
 def put(folder: Path, manifest: dict[str, Any]) -> Path:
     """A package folder with this manifest and no weights."""
     folder.mkdir(parents=True)

@@ -67,7 +67,7 @@ def test_every_class_has_a_score_and_a_heat_map_on_the_pixels_of_the_image(tmp_p
     findings = load_for_radiographs(package, "cpu")(chest())
     assert [(score.term.name, score.operating_point) for score in findings.scores] == [("First", 0.2), ("Second", 0.2)]
     assert [heat_map.values.shape for heat_map in findings.heat_maps] == [(48, 64), (48, 64)]
-    assert findings.algorithm.weights_sha256 == package.manifest.weights.sha256
+    assert findings.algorithm.weights_sha256 == package.manifest.weights_sha256
     for score, heat_map in zip(findings.scores, findings.heat_maps, strict=True):
         assert 0 < score.probability < 1
         assert heat_map.values.dtype == np.float32

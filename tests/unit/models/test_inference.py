@@ -42,7 +42,7 @@ def test_findings_say_which_weights_they_came_from(tmp_path: Path) -> None:
     package = with_weights(tmp_path / "tiny")
     algorithm = load(package, "cpu")(factories.volume()).algorithm
     assert (algorithm.name, algorithm.version) == ("Tiny", "1.0.0")
-    assert algorithm.weights_sha256 == package.manifest.weights.sha256
+    assert algorithm.weights_sha256 == package.manifest.weights_sha256
 
 
 def test_asking_twice_gives_the_same_labels(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_the_file_names_what_it_holds(package: Package, tmp_path: Path) -> None:
         assert packed.namelist()[0] == DIGESTS
         said = json.loads(packed.read(DIGESTS))
         assert packed.testzip() is None
-    assert said["files"]["weights.safetensors"]["sha256"] == package.manifest.weights.sha256
+    assert said["files"]["weights.safetensors"]["sha256"] == package.manifest.weights_sha256
 
 
 def test_a_package_with_changed_weights_is_not_packed(package: Package, tmp_path: Path) -> None:

@@ -196,7 +196,7 @@ def test_folds_are_trained_and_each_case_is_asked_of_the_fold_that_never_saw_it(
     split = Split.model_validate_json((package / "split.json").read_text(encoding="utf-8"))
     assert tuple(case.name for case in seen.cases) == split.evaluated == tuple(f"case_{index}" for index in range(5))
     assert tuple(case.name for case in seen.shipped) == split.validation
-    assert len(set(seen.folds_sha256) | {read(package).manifest.weights.sha256}) == 3
+    assert len(set(seen.folds_sha256) | {read(package).manifest.weights_sha256}) == 3
     card = (package / "CARD.md").read_text(encoding="utf-8")
     assert "**The weights that are shipped are none of these models**" in card
     assert card.count("| case_") == 5

@@ -117,7 +117,16 @@ def test_a_range_that_ends_before_it_begins_is_refused_by_the_manifest(tmp_path:
         rewritten(evaluated(tmp_path / "tiny"), labels=[backwards])
 
 
-@pytest.mark.parametrize("template", templates())
+def test_a_blank_chain_is_read_and_lacks_its_steps(tmp_path: Path) -> None:
+    package = write_new("liver_tumours", "chain", tmp_path)
+    assert (package.manifest.name, package.manifest.title) == ("liver_tumours", "Liver tumours")
+    assert "$" not in "".join(path.read_text(encoding="utf-8") for path in package.folder.iterdir())
+    failed = failures(package)
+    assert set(failed) == {"steps"}
+    assert "step 1 is first_model 1.0.0, which is not here" in failed["steps"]
+
+
+@pytest.mark.parametrize("template", sorted({*templates()} - {"chain"}))
 def test_a_blank_package_is_read_and_lacks_weights_licences_and_an_evaluation(tmp_path: Path, template: str) -> None:
     package = write_new("liver_mr", template, tmp_path)
     assert read_recipe(package.folder)
