@@ -110,6 +110,10 @@ def _of_claims(chain: Chain, step: Step, manifest: Manifest) -> Iterator[str]:
     for modality in chain.intake.modalities:
         if modality not in manifest.intake.modalities:
             yield f"is {step.package}, which was not validated on {modality}, and the chain takes it"
+    validated, taken = set(manifest.intake.body_parts), set(chain.intake.body_parts)
+    if validated and not (taken and taken <= validated):
+        wanted = ", ".join(sorted(taken - validated)) or "any body part"
+        yield f"is {step.package}, which was validated on {', '.join(sorted(validated))}, and the chain takes {wanted}"
     if chain.intake.lossy and not manifest.intake.lossy:
         yield f"is {step.package}, which declines images after lossy compression, and the chain takes them"
 

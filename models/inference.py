@@ -9,12 +9,13 @@ from models import networks
 from models.architectures import OnnxGraph
 from models.chains import chain_of, steps_of
 from models.findings import Findings
-from models.manifest import Chain
+from models.manifest import Chain, Location
 from models.perceptron import perceptron_of
-from models.registry import Package, classification, regression, segmentation, verify
+from models.registry import Package, classification, location, regression, segmentation, verify
 from models.runtimes import onnx, safetensors
 from models.tasks.chain import Chained, Link
 from models.tasks.classify import Classifier
+from models.tasks.locate import Locator, locating_network
 from models.tasks.regress import Regressor
 from models.tasks.segment import Segmenter, network_of
 from models.volume import Volume
@@ -47,10 +48,18 @@ def load(package: Package, device: str) -> Predictor:
     """
     if isinstance(package.manifest, Chain):
         return _load_chain(package, device)
+    if isinstance(package.manifest, Location):
+        return load_for_boxes(package, device)
     manifest = segmentation(package)
     if isinstance(manifest.network, OnnxGraph):
         return Segmenter(manifest, onnx.load(package, device))
     return Segmenter(manifest, safetensors.load(package, network_of(manifest), device))
+
+
+def load_for_boxes(package: Package, device: str) -> Locator:
+    """The model of a package that puts boxes around structures, ready to be asked. Raises as `load`."""
+    manifest = location(package)
+    return Locator(manifest, safetensors.load(package, locating_network(manifest), device))
 
 
 def load_for_radiographs(package: Package, device: str) -> Classifier:

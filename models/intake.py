@@ -16,7 +16,10 @@ ROUNDING = 1e-3  # positions in headers are decimal strings: 1.4999999 is 1.5
 
 
 class Declined(Exception):  # noqa: N818 - named after what is done
-    """A model must not answer for an image, which was seen only when it was asked; the sentence says why."""
+    """A model must not answer for an image, or cannot stand by what it found, which was seen only when it was asked.
+
+    The sentence says why, and nothing of the patient.
+    """
 
 
 @dataclass(frozen=True, slots=True)

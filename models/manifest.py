@@ -10,6 +10,8 @@ from models.preparation import ImagePreprocessing, Preprocessing
 from models.quantities import AnyInput, Baseline, NumberInput, Output, Perceptron
 from models.sections import (
     AnyNetwork,
+    BoxInference,
+    BoxStructure,
     Evidence,
     ImageClass,
     ImageNetwork,
@@ -204,7 +206,38 @@ class Chain(Manifest):
         return self
 
 
-AnyKind = PatchSegmentation | SliceSegmentation | Classification | Regression | Chain
+class Location(Trained):
+    """A model that puts an upright box around each structure of a volume."""
+
+    task: Literal["locate"]
+    intake: Intake
+    preprocessing: Preprocessing
+    network: Network
+    inference: BoxInference
+    structures: tuple[BoxStructure, ...] = Field(min_length=1)
+
+    @property
+    def window(self) -> tuple[int, int, int]:
+        """Voxels of the network's grid that the network sees, (z, y, x)."""
+        sizes = zip(self.inference.window_mm, self.preprocessing.spacing_mm, strict=True)
+        slices, rows, columns = (round(wide / mm) for wide, mm in sizes)
+        return slices, rows, columns
+
+    @model_validator(mode="after")
+    def _sees_in_space(self) -> "Location":
+        if self.network.name not in ("dynunet", "residual_unet"):
+            raise ValueError(f"boxes are found in space, by dynunet or residual_unet, not by {self.network.name}")
+        return self
+
+    @model_validator(mode="after")
+    def _window_fits_the_network(self) -> "Location":
+        step = 2 ** (len(self.network.channels) - 1)
+        if any(count < 2 * step or count % step for count in self.window):
+            raise ValueError(f"a window is a multiple of {step} voxels each way, and two of them, not {self.window}")
+        return self
+
+
+AnyKind = PatchSegmentation | SliceSegmentation | Classification | Regression | Location | Chain
 
 # one more kind of model is one more of the union, told apart by `task`
 

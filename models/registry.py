@@ -9,7 +9,7 @@ import yaml
 from pydantic import ValidationError
 
 from models.architectures import OnnxGraph
-from models.manifest import Chain, Classification, Manifest, Regression, Segmentation, parse
+from models.manifest import Chain, Classification, Location, Manifest, Regression, Segmentation, parse
 
 BUILT_IN = Path(__file__).parent / "packages"
 MANIFEST = "manifest.yaml"
@@ -55,6 +55,13 @@ def regression(package: Package) -> Regression:
     """The manifest of a package that predicts a quantity. Raises PackageError for any other kind of model."""
     if not isinstance(package.manifest, Regression):
         raise PackageError(f"{package.folder} is no regression: its task is {package.manifest.task}")
+    return package.manifest
+
+
+def location(package: Package) -> Location:
+    """The manifest of a package that puts boxes around structures. Raises PackageError for any other kind of model."""
+    if not isinstance(package.manifest, Location):
+        raise PackageError(f"{package.folder} is no location: its task is {package.manifest.task}")
     return package.manifest
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from models.architectures import MONAI, MeshNet, OnnxGraph
-from models.terms import Code, Span, Term, Text
+from models.terms import Code, Span, Term, Text, Triple
 
 PatchShape = tuple[int, int, int]
 
@@ -94,6 +94,39 @@ class Label(Term):
     volume_index: Code | None = None  # what the volume over the body's surface is called, where it is wanted
 
 
+class BoxInference(Text):
+    """A window about the middle of the network's grid, and how sure the network has to be of an edge."""
+
+    window_mm: Triple  # along the network's axes; an image that is smaller is continued
+    spread_mm: float = Field(gt=0)  # one deviation of where an edge may lie; above it there is no answer
+
+
+class Size(Text):
+    """What is plausible of an upright box, in mm."""
+
+    width: Span = Span()  # from right to left
+    depth: Span = Span()  # from front to back
+    height: Span = Span()  # from foot to head
+
+    @property
+    def spans(self) -> tuple[Span, Span, Span]:
+        """Along x, y, z of the patient."""
+        return self.width, self.depth, self.height
+
+
+class BoxStructure(Term):
+    """One structure that a box is put around; `value` and `includes` are its labels in the cases that train."""
+
+    value: int = Field(ge=1, le=255)
+    includes: tuple[int, ...] = ()  # labels whose voxels belong to this structure too: a tumour to its liver
+    plausible_mm: Size = Size()
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """All labels whose voxels the box is around."""
+        return (self.value, *self.includes)
+
+
 class Calibration(Text):
     """From the network's answer to a probability, by Platt: the logistic function of slope x answer + offset."""
 
@@ -106,11 +139,6 @@ class ImageClass(Term):
 
     operating_point: float = Field(gt=0, lt=1)
     calibration: Calibration = Calibration()
-
-    @property
-    def term(self) -> Term:
-        """What it is, without how it is judged."""
-        return Term(**{name: getattr(self, name) for name in Term.model_fields})
 
 
 class Weights(Text):

@@ -50,3 +50,8 @@ class Term(Text):
     type: Code
     modifier: Code | None = None  # which part of the type, where two share one
     color_rgb: tuple[int, int, int]
+
+    @property
+    def term(self) -> "Term":
+        """What it is, without what a kind of model adds."""
+        return Term(**{name: getattr(self, name) for name in Term.model_fields})

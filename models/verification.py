@@ -11,12 +11,13 @@ from safetensors import safe_open
 
 from models.chains import bound_beside, told_labels
 from models.inference import load, load_for_values
-from models.manifest import Chain, Regression, Segmentation
+from models.manifest import Chain, Location, Regression, Segmentation
 from models.packaging import require_safetensors
 from models.registry import BUILT_IN, ONNX_SUFFIX, Package, PackageError, verify
 from models.sections import Evidence, Label
 from models.training.evaluation import CARD, EVALUATION, read_evaluation
 from models.training.figures import identity
+from models.training.located import LocationEvaluation
 from models.training.segmented import SegmentationEvaluation
 
 _SPDX = re.compile(r"[A-Za-z0-9.+-]+( (AND|OR|WITH) [A-Za-z0-9.+-]+)*")
@@ -113,8 +114,11 @@ def _evaluation(package: Package) -> str:
 
 
 def _plausible(package: Package) -> str:
-    """Whether every true volume of the evaluation lies in the range that its label calls plausible."""
-    labels, evaluation = _labels(package), read_evaluation(package.folder)
+    """Whether every true volume or size of the evaluation lies in the range that the manifest calls plausible."""
+    manifest, evaluation = package.manifest, read_evaluation(package.folder)
+    if isinstance(manifest, Location) and isinstance(evaluation, LocationEvaluation):
+        return _plausible_sizes(manifest, evaluation)
+    labels = _labels(package)
     if not labels or not isinstance(evaluation, SegmentationEvaluation):
         return "no volume to compare them with"
     for case in evaluation.cases:
@@ -132,3 +136,14 @@ def _labels(package: Package) -> Sequence[Label]:
     if isinstance(package.manifest, Segmentation):
         return package.manifest.labels
     return told_labels(package) if package.steps else ()
+
+
+def _plausible_sizes(manifest: Location, evaluation: LocationEvaluation) -> str:
+    for case in evaluation.cases:
+        for structure, score in zip(manifest.structures, case.structures, strict=True):
+            for span, size in zip(structure.plausible_mm.spans, score.truth_mm if score else (), strict=False):
+                if not span.holds(size):
+                    found = f"{structure.name} of {case.name} truly has {size:g} mm"
+                    raise PackageError(f"{found}, and the manifest calls {span} plausible")
+    spans = (f"{each.name} {' x '.join(map(str, each.plausible_mm.spans))} mm" for each in manifest.structures)
+    return "; ".join(spans)

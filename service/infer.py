@@ -45,8 +45,8 @@ def infer(bench: Bench, job: Job) -> None:
 def answer(bench: Bench, job: Job) -> Findings:
     """What the job's model says of the job's stack.
 
-    Raises Unsuitable when the model must not run on the stack, TryAgain when memory ran out, Broken when the
-    package is not what the job names or a file is damaged.
+    Raises Unsuitable when the model must not run on the stack or has no answer that it stands by, TryAgain when memory
+    ran out, Broken when the package is not what the job names or a file is damaged.
     """
     spool = Spool(bench.spool)
     stack = read_stack(spool, job.stack_id)

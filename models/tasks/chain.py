@@ -49,8 +49,14 @@ class Chained:
                 block = (slice(0, volume.grid.shape[0]), *block[1:])
             part = cropping.cut(volume, block)
             self._require_suitable(number, link.manifest, part, places)
-            found.append(_put_back(link.ask(part, places), block, volume.grid))
+            found.append(_put_back(self._asked(number, part, places), block, volume.grid))
         return self._told(found, places)
+
+    def _asked(self, number: int, part: Volume, places: Sequence[float]) -> Findings:
+        try:
+            return self.links[number - 1].ask(part, places)
+        except Declined as reason:
+            raise Declined(f"{self._name(number)}: {reason}") from reason
 
     def _block(self, number: int, within: Within | None, found: Sequence[Findings], grid: Grid) -> Block:
         if within is None:

@@ -27,7 +27,7 @@ def probabilities(
     inside = mirrored_mean(answer, seen, inference.mirror_axes)
     whole = np.zeros((len(inside), *values.shape), dtype=np.float32)
     whole[0] = 1.0
-    there, here = _overlap(values.shape, size)
+    there, here = overlap(values.shape, size)
     whole[(slice(None), *there)] = inside[(slice(None), *here)]
     return whole
 
@@ -41,7 +41,7 @@ def window_size(shape: tuple[int, ...], axis: int, window: tuple[int, int]) -> t
 
 def centred(values: NDArray[np.float32], size: tuple[int, int, int]) -> NDArray[np.float32]:
     """The middle of the values cut to `size`; where they are smaller, their outermost ones go on."""
-    there, here = _overlap(values.shape, size)
+    there, here = overlap(values.shape, size)
     margins = [(inner.start, wide - inner.stop) for inner, wide in zip(here, size, strict=True)]
     return np.pad(values[there], margins, mode="edge")
 
@@ -60,7 +60,7 @@ def _answer(network: nn.Module, volume: torch.Tensor, inference: SliceInference)
     return likely.movedim(1, 0).movedim(1, inference.axis + 1)
 
 
-def _overlap(shape: tuple[int, ...], size: tuple[int, ...]) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+def overlap(shape: tuple[int, ...], size: tuple[int, ...]) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
     """Where the middle of a volume lies that a centred box of this size has of it: in the volume, and in the box."""
     there, here = [], []
     for count, wide in zip(shape, size, strict=True):

@@ -5,9 +5,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from models.inference import pick_device
+from models.manifest import Location
 from models.registry import read
 from models.training.exam import Exam
+from models.training.location_examiner import location_examiner
 from models.training.marking_examiner import marking_examiner
 from models.training.run import run_of
 from models.training.train import train, train_folds
@@ -19,13 +23,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     run, device = asked.run or run_of(asked.package), pick_device(asked.device)
     if asked.folds:
         train_folds(asked.package, asked.data, run, device)
-        examiner = marking_examiner(Exam(read(asked.package), asked.data, device, run))
-        scores = examiner.scores(examiner.names)
-        mean = sum(score.mean_dice for score in scores) / len(scores)
-        print(f"mean Dice of {len(scores)} cases, each asked of the fold that never saw it: {mean:.3f}")
+        print(_of_folds(Exam(read(asked.package), asked.data, device, run)))
         return
     package = train(asked.package, asked.data, run, device)
     print(f"{package.weights} is new: evaluate it before it is used")
+
+
+def _of_folds(exam: Exam) -> str:
+    """How good the folds are by the first metric of their kind, over cases and structures."""
+    examiner = (location_examiner if isinstance(exam.package.manifest, Location) else marking_examiner)(exam)
+    found = examiner.held_out(examiner.names)
+    metric = found.figures[0].metric
+    mean = np.mean([figure.value for figure in found.figures if figure.metric is metric and figure.value is not None])
+    return f"mean {metric} of {len(found.cases)} cases, each asked of the fold that never saw it: {mean:.3f}"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,14 @@ def read_case(folder: Path, name: str, axes: str | None = None) -> Case:
         raise ValueError(f"{labels} is not on the grid of {image}")
     grid = _upright(volume.grid, axes) if axes else volume.grid
     return Case(name, Volume(grid, volume.values), LabelMap(grid, np.round(truth.values).astype(np.uint8)))
+
+
+def case_digest(case: Case) -> str:
+    """SHA-256 over the image's values, the true labels and their place in the patient."""
+    digest = sha256()
+    for array in (case.volume.values, case.truth.labels, case.volume.grid.affine):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def _upright(grid: Grid, axes: str) -> Grid:

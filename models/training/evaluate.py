@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from models.chains import bound_beside
-from models.manifest import Chain, Classification, Manifest, Regression, Segmentation
+from models.manifest import Chain, Classification, Location, Manifest, Regression, Segmentation
 from models.registry import BUILT_IN, PackageError, read
 from models.training.chain_examiner import chain_examiner
 from models.training.evaluation import AnyEvaluation, write_evaluation
 from models.training.exam import Exam, Examiner
 from models.training.judging_examiner import judging_examiner
+from models.training.location_examiner import location_examiner
 from models.training.marking_examiner import marking_examiner
 from models.training.regression_examiner import regression_examiner
 
@@ -55,4 +56,5 @@ EXAMINERS: Mapping[type[Manifest], Callable[[Exam], Examiner]] = {
     Classification: judging_examiner,
     Regression: regression_examiner,
     Chain: chain_examiner,
+    Location: location_examiner,
 }

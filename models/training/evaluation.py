@@ -7,14 +7,16 @@ from typing import Annotated
 from pydantic import Field, TypeAdapter, ValidationError
 
 from models.registry import Package, PackageError
+from models.terms import Triple
 from models.training.classified import ClassificationEvaluation
+from models.training.located import BoxScore, LocatedCase, LocationEvaluation
 from models.training.regressed import RegressionEvaluation
-from models.training.segmented import SegmentationEvaluation
+from models.training.segmented import CaseScore, SegmentationEvaluation
 
 EVALUATION, CARD = "evaluation.json", "CARD.md"
 BEGIN, END = "<!-- evaluation -->", "<!-- /evaluation -->"
 
-AnyEvaluation = SegmentationEvaluation | ClassificationEvaluation | RegressionEvaluation
+AnyEvaluation = SegmentationEvaluation | ClassificationEvaluation | RegressionEvaluation | LocationEvaluation
 _INTERVAL = "in brackets, the 95 % interval over patients"
 _KINDS: TypeAdapter[AnyEvaluation] = TypeAdapter(Annotated[AnyEvaluation, Field(discriminator="kind")])
 
@@ -55,7 +57,7 @@ def table(evaluation: AnyEvaluation) -> list[list[str]]:
 def card_lines(evaluation: AnyEvaluation) -> list[str]:
     """The evaluation as tables in Markdown: of the figures, and of the cases where each was asked of a fold."""
     figures = _markdown(table(evaluation))
-    if isinstance(evaluation, SegmentationEvaluation) and evaluation.folds_sha256:
+    if isinstance(evaluation, SegmentationEvaluation | LocationEvaluation) and evaluation.folds_sha256:
         return [*_of_folds(evaluation), "", *figures, "", *_markdown(_case_rows(evaluation))]
     if isinstance(evaluation, ClassificationEvaluation):
         return [*_of_answers(evaluation), "", *figures, "", *_markdown(confusion_rows(evaluation))]
@@ -67,14 +69,19 @@ def _markdown(rows: Sequence[Sequence[str]]) -> list[str]:
     return [head, "|---" * len(rows[0]) + "|", *others]
 
 
-def _of_folds(evaluation: SegmentationEvaluation) -> list[str]:
-    chose = ", ".join(f"{case.name} {case.mean_dice:.3f}" for case in evaluation.shipped)
+def _of_folds(evaluation: SegmentationEvaluation | LocationEvaluation) -> list[str]:
+    chose = ", ".join(f"{case.name} {_mean(case):.3f}" for case in evaluation.shipped)
+    metric = "Dice" if isinstance(evaluation, SegmentationEvaluation) else "intersection over union"
     return [
         f"{len(evaluation.cases)} cases, each held out once in {len(evaluation.folds_sha256)} folds, and asked of a",
         "model that was trained on other patients. **The weights that are shipped are none of these models**:",
         f"{_weights(evaluation)}, were trained on all cases but the {len(evaluation.shipped)} that chose",
-        f"their checkpoint, on which their Dice is: {chose}. In the table, {_INTERVAL}.",
+        f"their checkpoint, on which their {metric} is: {chose}. In the table, {_INTERVAL}.",
     ]
+
+
+def _mean(case: CaseScore | LocatedCase) -> float:
+    return case.mean_dice if isinstance(case, CaseScore) else case.mean_overlap
 
 
 def _of_answers(evaluation: ClassificationEvaluation) -> list[str]:
@@ -103,7 +110,37 @@ def _weights(evaluation: AnyEvaluation) -> str:
     return f"version {package.version}, weights SHA-256 `{package.weights_sha256[:16]}...`"
 
 
-def _case_rows(evaluation: SegmentationEvaluation) -> list[list[str]]:
+def located_rows(evaluation: LocationEvaluation) -> list[list[str]]:
+    """A row for each structure that each case has; the first row names the columns."""
+    return [
+        ["case", "structure", "intersection over union", "centres", "faces", "farthest outside", "found", "truth"],
+        *(
+            [case.name, structure, f"{score.overlap:.3f}", *_located(score), _sizes(score.truth_mm)]
+            for case in evaluation.cases
+            for structure, score in zip(evaluation.structures, case.structures, strict=True)
+            if score
+        ),
+    ]
+
+
+def _located(score: BoxScore) -> list[str]:
+    if score.found_mm is None:
+        return ["", "", "", "no answer"]
+    return [
+        f"{score.centre_mm:.1f} mm",
+        f"{score.edge_mm:.1f} mm",
+        f"{score.outside_mm:+.1f} mm",
+        _sizes(score.found_mm),
+    ]
+
+
+def _sizes(sizes_mm: Triple) -> str:
+    return f"{' x '.join(f'{mm:.0f}' for mm in sizes_mm)} mm"
+
+
+def _case_rows(evaluation: SegmentationEvaluation | LocationEvaluation) -> list[list[str]]:
+    if isinstance(evaluation, LocationEvaluation):
+        return located_rows(evaluation)
     return [
         ["case", "structure", "Dice", "found", "truth"],
         *(

@@ -44,6 +44,15 @@ class Metric(StrEnum):
     AREA_WITHOUT_MIDDLE = "area under the ROC curve, middle painted over"
     BRIER_SCORE = "Brier score"
     CALIBRATION_ERROR = "expected calibration error"
+    OVERLAP = "intersection over union"
+    LOWEST_OVERLAP = "lowest intersection over union"
+    HALF_OVERLAP = "intersection over union of 0.5 and above"
+    CENTRE_DISTANCE = "distance of centres"
+    EDGE_DISTANCE = "mean distance of faces"
+    INSIDE = "wholly inside"
+    INSIDE_WITH_MARGIN = "wholly inside with 10 mm around"
+    FARTHEST_OUTSIDE = "farthest outside"
+    UNANSWERED = "without an answer"
     LAPLACE = "Laplace log likelihood"
     ABSOLUTE_ERROR = "mean absolute error"
     ERROR = "mean error"
@@ -58,13 +67,20 @@ _UNITS = {
     Metric.VOLUME_ERROR: "ml",
     Metric.VOLUME_ERROR_PERCENT: "%",
     Metric.ABSOLUTE_VOLUME_ERROR: "ml",
+    Metric.HALF_OVERLAP: "%",
+    Metric.CENTRE_DISTANCE: "mm",
+    Metric.EDGE_DISTANCE: "mm",
+    Metric.INSIDE: "%",
+    Metric.INSIDE_WITH_MARGIN: "%",
+    Metric.FARTHEST_OUTSIDE: "mm",
+    Metric.UNANSWERED: "%",
     Metric.ABSOLUTE_ERROR: "ml",
     Metric.ERROR: "ml",
     Metric.UNCHANGED: "ml",
     Metric.WITHIN_SIGMA: "%",
 }
 _DECIMALS = {"mm": 2, "ml": 2, "%": 1, "": 3}
-_SIGNED = {Metric.ERROR, Metric.VOLUME_ERROR, Metric.VOLUME_ERROR_PERCENT}
+_SIGNED = {Metric.ERROR, Metric.FARTHEST_OUTSIDE, Metric.VOLUME_ERROR, Metric.VOLUME_ERROR_PERCENT}
 
 
 class Figure(Text):

@@ -3,14 +3,16 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
 
 from models.manifest import Manifest
+from models.registry import Package, PackageError
 from models.training.course import Course
-from models.training.recipe import Teaching
-from models.training.split import Groups
+from models.training.recipe import Teaching, read_recipe
+from models.training.split import Groups, split_for
 
 # training writes the rest of a manifest, or does not ask for it
-_AS_TRAINED = {"task", "preprocessing", "network", "inference", "labels", "inputs", "baseline", "output"}
+_AS_TRAINED = {"task", "preprocessing", "network", "inference", "labels", "inputs", "baseline", "output", "structures"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,23 @@ class Lesson:
     course: Callable[[], Course]
     recipe: Teaching
     purpose: str
+
+
+Teacher = Callable[[Package, Path | None, Groups], Lesson]
+
+
+def shipped_lesson(teacher: Teacher, package: Package, source: Path | None) -> Lesson:
+    """The lesson of the weights that are shipped."""
+    split = split_for(package.folder, read_recipe(package.folder), source)
+    return teacher(package, source, Groups(**{name: getattr(split, name) for name in Groups.model_fields}))
+
+
+def fold_lessons(teacher: Teacher, package: Package, source: Path | None) -> list[Lesson]:
+    """The lesson of each fold. Raises PackageError when the recipe has no folds."""
+    folds = split_for(package.folder, read_recipe(package.folder), source).folds
+    if not folds:
+        raise PackageError(f"the recipe of {package.manifest.name} has no folds: its cases are held out")
+    return [teacher(package, source, groups) for groups in folds]
 
 
 def purpose(manifest: Manifest, recipe: Teaching, groups: Groups) -> str:

@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 import torch
 from torch.nn import functional as F
 
+from models.edges import NEVER, expectation
 from models.training.laplace import LARGEST_ERROR_ML, LEAST_SIGMA_ML
 from models.training.recipe import Loss
 
+BLUR = 1.0  # voxels; one deviation of where an edge is said to be while it is learned
 SMOOTHING = 1.0  # voxels; keeps a structure that is absent from the batch from dividing by zero
 
 
@@ -63,6 +65,21 @@ def modified_laplace(answers: torch.Tensor, truths: torch.Tensor) -> torch.Tenso
     clipped = sigma.clamp(min=LEAST_SIGMA_ML)
     error = (truths - found).abs().clamp(max=LARGEST_ERROR_ML)
     return (math.sqrt(2.0) * error / clipped + torch.log(math.sqrt(2.0) * clipped)).mean()
+
+
+def edges(answers: torch.Tensor, truths: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of where edges are, and how many voxels the expected places are from the true ones, smooth L1.
+
+    Answers (..., longest) as of models/edges.py, truths (...) in voxels; one that is no number is left out.
+    """
+    there = torch.isfinite(truths)
+    answers, truths = answers[there], truths[there]
+    if not len(truths):
+        return answers.sum()  # of nothing: 0, with a way back
+    index = torch.arange(answers.shape[-1], device=answers.device)
+    blurred = -((index - truths[:, None]) ** 2) / (2 * BLUR**2)
+    wanted = blurred.masked_fill(answers <= NEVER, -math.inf).softmax(-1)
+    return F.smooth_l1_loss(expectation(answers)[0], truths) - (wanted * answers).sum(-1).mean()
 
 
 Function = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]

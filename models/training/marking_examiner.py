@@ -1,30 +1,21 @@
 """How good a package marks structures: each structure of each case against the truth, on the case's own grid."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
-from hashlib import sha256
-from pathlib import Path
 
 import numpy as np
 
-from models.findings import Findings
-from models.inference import load
 from models.manifest import Manifest
-from models.registry import Package, PackageError, digest, segmentation
-from models.sections import Label, Weights
-from models.training.cases import Case, names_in, open_case
+from models.registry import segmentation
+from models.sections import Label
+from models.training.cases import Case, case_digest
 from models.training.exam import Exam
 from models.training.figures import identity, rounded
-from models.training.recipe import RECIPE, read_recipe
-from models.training.run import BEST, fold_folder
+from models.training.folds import Ask, questions
 from models.training.scores import Mask, dice, jaccard
 from models.training.segmented import CaseScore, LabelScore, SegmentationEvaluation, segmentation_evaluation
-from models.training.split import Split, split_for
 from models.training.surface import surface_distances
 from models.volume import Grid
-
-Ask = Callable[[Case], Findings]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,43 +41,24 @@ class SegmentationExaminer:
 
     def __call__(self, names: Iterable[str]) -> SegmentationEvaluation:
         """Every structure of every case, and the figures; where there are folds, what is shipped beside them."""
-        structures = [label.name for label in self.labels]
-        found = segmentation_evaluation(identity(self.manifest), structures, self.scores(names))
-        return found.model_copy(update={"folds_sha256": self.folds_sha256, "shipped": self.shipped()})
+        return self.held_out(names).model_copy(update={"folds_sha256": self.folds_sha256, "shipped": self.shipped()})
 
-    def scores(self, names: Iterable[str]) -> list[CaseScore]:
-        """Every structure of every case, on the case's own grid."""
-        return [score(self.ask, self.open(name), self.labels) for name in names]
+    def held_out(self, names: Iterable[str]) -> SegmentationEvaluation:
+        """As the call, without what is shipped: that may not be there yet."""
+        structures = [label.name for label in self.labels]
+        scores = [score(self.ask, self.open(name), self.labels) for name in names]
+        return segmentation_evaluation(identity(self.manifest), structures, scores)
 
 
 def marking_examiner(exam: Exam) -> SegmentationExaminer:
     """The examiner of a package that marks structures. Raises PackageError when the weights of a fold are missing."""
-    package, manifest = exam.package, segmentation(exam.package)
-    recipe = read_recipe(package.folder) if (package.folder / RECIPE).is_file() else None
-    split = split_for(package.folder, recipe, exam.source) if recipe else None
-    folds = _folds(exam, split) if split else {}
-
-    def opened(name: str) -> Case:
-        return open_case(recipe.cases if recipe else None, name, exam.source)
-
-    @cache
-    def asker(weights: Path) -> Ask:
-        asked = next((each for each in folds.values() if each.weights == weights), package)
-        predictor = load(asked, exam.device)
-        return lambda case: predictor(case.volume)
+    manifest, asked = segmentation(exam.package), questions(exam)
 
     def shipped() -> tuple[CaseScore, ...]:
-        names = split.validation if split and folds else ()
-        return tuple(score(asker(package.weights), opened(name), manifest.labels) for name in names)
+        return tuple(score(asked.ask_shipped, asked.open(name), manifest.labels) for name in asked.chose)
 
     return SegmentationExaminer(
-        manifest,
-        manifest.labels,
-        split.evaluated if split else _all(exam),
-        opened,
-        lambda case: asker(folds.get(case.name, package).weights)(case),
-        tuple(dict.fromkeys(fold.manifest.weights_sha256 for fold in folds.values())),
-        shipped,
+        manifest, manifest.labels, asked.names, asked.open, asked.ask, asked.folds_sha256, shipped
     )
 
 
@@ -120,36 +92,3 @@ def score_label(found: Mask, truth: Mask, grid: Grid) -> LabelScore:
         found_ml=round(int(np.count_nonzero(found)) * voxel_ml, 3),
         truth_ml=round(int(np.count_nonzero(truth)) * voxel_ml, 3),
     )
-
-
-def case_digest(case: Case) -> str:
-    """SHA-256 over the image's values, the true labels and their place in the patient."""
-    digest = sha256()
-    for array in (case.volume.values, case.truth.labels, case.volume.grid.affine):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
-
-
-def _all(exam: Exam) -> Sequence[str]:
-    """All cases of the folder, where no recipe says which are held out."""
-    names = names_in(exam.source) if exam.source else []
-    if not names:
-        package = exam.package.folder.name
-        raise ValueError(f"no case to ask {package} about: name a folder with images/ and labels/ by --data")
-    return names
-
-
-def _folds(exam: Exam, split: Split) -> Mapping[str, Package]:
-    """The package with the weights of the fold that never saw the case, by the case's name; none without folds."""
-    folds = [(_fold(exam, number), groups) for number, groups in enumerate(split.folds, start=1)]
-    return {name: package for package, groups in folds for name in groups.held_out}
-
-
-def _fold(exam: Exam, number: int) -> Package:
-    weights = fold_folder(exam.run, number) / BEST if exam.run else None
-    if weights is None or not weights.is_file():
-        raise PackageError(
-            f"the weights of fold {number} are not in {exam.run}: train the folds first (--folds), and name --run"
-        )
-    sealed = Weights(file=weights.name, sha256=digest(weights))
-    return Package(weights.parent, exam.package.manifest.model_copy(update={"weights": sealed}))

@@ -11,24 +11,11 @@ from models.training.marking_course import Examples
 from models.training.patches_course import PatchesCourse
 from models.training.recipe import read_recipe
 from models.training.slices_course import SlicesCourse
-from models.training.split import Groups, split_for
+from models.training.split import Groups
 
 
-def marking_lesson(package: Package, source: Path | None) -> Lesson:
-    """The lesson of the weights that are shipped."""
-    split = split_for(package.folder, read_recipe(package.folder), source)
-    return _lesson(package, source, Groups(**{name: getattr(split, name) for name in Groups.model_fields}))
-
-
-def fold_lessons(package: Package, source: Path | None) -> list[Lesson]:
-    """The lesson of each fold. Raises PackageError when the recipe has no folds."""
-    folds = split_for(package.folder, read_recipe(package.folder), source).folds
-    if not folds:
-        raise PackageError(f"the recipe of {package.manifest.name} has no folds: its cases are held out")
-    return [_lesson(package, source, groups) for groups in folds]
-
-
-def _lesson(package: Package, source: Path | None, groups: Groups) -> Lesson:
+def marking_lesson(package: Package, source: Path | None, groups: Groups) -> Lesson:
+    """The lesson that these groups of cases make."""
     manifest, recipe = segmentation(package), read_recipe(package.folder)
 
     def example(name: str) -> Example:

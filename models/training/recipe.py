@@ -25,6 +25,7 @@ class Loss(StrEnum):
     BCE = "bce"
     MSE = "mse"
     LAPLACE = "laplace"
+    EDGES = "edges"
 
 
 class Schedule(StrEnum):

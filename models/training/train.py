@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from models.manifest import Chain, Classification, Regression
+from models.manifest import Chain, Classification, Location, Regression
 from models.registry import Package, PackageError, read
 from models.training.judging_lesson import calibrated, judging_lesson
-from models.training.lesson import Lesson
-from models.training.marking_lesson import fold_lessons, marking_lesson
+from models.training.lesson import Lesson, Teacher, fold_lessons, shipped_lesson
+from models.training.locating_lesson import locating_lesson
+from models.training.marking_lesson import marking_lesson
 from models.training.predicting_lesson import predicting_lesson
 from models.training.publishing import publish
 from models.training.recipe import Teaching
@@ -25,8 +26,10 @@ def train(folder: Path, source: Path | None, run: Path, device: str) -> Package:
     if isinstance(package.manifest, Classification):
         teach(judging_lesson(package, source), run, device)
         return calibrated(publish(package, run / BEST), source, device)
-    is_regression = isinstance(package.manifest, Regression)
-    teach(predicting_lesson(package, source) if is_regression else marking_lesson(package, source), run, device)
+    if isinstance(package.manifest, Regression):
+        teach(predicting_lesson(package, source), run, device)
+    else:
+        teach(shipped_lesson(_teacher_of(package), package, source), run, device)
     return publish(package, run / BEST)
 
 
@@ -35,7 +38,8 @@ def train_folds(folder: Path, source: Path | None, run: Path, device: str) -> li
 
     Raises PackageError when the recipe has no folds, and for a chain.
     """
-    lessons = fold_lessons(_trainable(read(folder)), source)
+    package = _trainable(read(folder))
+    lessons = fold_lessons(_teacher_of(package), package, source)
     for number, lesson in enumerate(lessons, start=1):
         print(f"fold {number} of {len(lessons)}", flush=True)
         teach(lesson, fold_folder(run, number), device)
@@ -63,6 +67,11 @@ def _trainable(package: Package) -> Package:
         steps = ", ".join(dict.fromkeys(step.package for step in package.manifest.steps))
         raise PackageError(f"{package.folder} is a chain and has no weights of its own: train its steps, {steps}")
     return package
+
+
+def _teacher_of(package: Package) -> Teacher:
+    """Who teaches the packages that learn from volumes."""
+    return locating_lesson if isinstance(package.manifest, Location) else marking_lesson
 
 
 def _is_over(run: Run, recipe: Teaching) -> bool:

@@ -14,10 +14,12 @@ from models.training.cases import Case
 from models.training.evaluate import evaluate
 from models.training.evaluation import EVALUATION, AnyEvaluation, card_lines
 from models.training.exam import Examiner
+from models.training.located import LocationEvaluation
+from models.training.location_examiner import LocationExaminer, true_boxes
 from models.training.marking_examiner import SegmentationExaminer, compared
 from models.training.run import run_of
 from models.training.segmented import CaseScore, SegmentationEvaluation
-from service.commands.comparison import comparison
+from service.commands.comparison import box_comparison, comparison
 from service.commands.evaluation_page import Picture, page
 from service.derived.drawing import encoded
 from service.derived.windows import Window, ct_window, window_of
@@ -46,7 +48,9 @@ def main(
 
 
 def worst_cases(examiner: Examiner, evaluation: AnyEvaluation) -> Iterator[Picture]:
-    """Pictures of the cases that went worst, of packages that mark structures; they are asked once more."""
+    """Pictures of the cases that went worst, of packages that mark structures or box them; they are asked once more."""
+    if isinstance(examiner, LocationExaminer) and isinstance(evaluation, LocationEvaluation):
+        yield from _worst_boxes(examiner, evaluation)
     if not isinstance(examiner, SegmentationExaminer) or not isinstance(evaluation, SegmentationEvaluation):
         return
     for score in evaluation.worst(_WORST):
@@ -54,6 +58,16 @@ def worst_cases(examiner: Examiner, evaluation: AnyEvaluation) -> Iterator[Pictu
         structures = compared(examiner.ask, case, examiner.labels)
         picture = comparison(case.volume, structures, _window(examiner, case))
         yield Picture(score.name, _words(evaluation, score), encoded(picture))
+
+
+def _worst_boxes(examiner: LocationExaminer, evaluation: LocationEvaluation) -> Iterator[Picture]:
+    for score in evaluation.worst(_WORST):
+        case = examiner.open(score.name)
+        found = () if score.refused else examiner.ask(case).boxes
+        picture = box_comparison(case.volume, found, true_boxes(case, examiner.manifest), _window(examiner, case))
+        parts = zip(evaluation.structures, score.structures, strict=True)
+        words = ", ".join(f"{name} intersection over union {each.overlap:.3f}" for name, each in parts if each)
+        yield Picture(score.name, f"{words}; truth in white, found in colour {score.refused}".strip(), encoded(picture))
 
 
 def dated(data: Path | None, evaluation: AnyEvaluation) -> str:
@@ -73,9 +87,10 @@ def _words(evaluation: SegmentationEvaluation, score: CaseScore) -> str:
     return ", ".join(f"{name} Dice {label.dice:.3f}" for name, label in parts) + "; truth in white, found in colour"
 
 
-def _window(examiner: SegmentationExaminer, case: Case) -> Window:
+def _window(examiner: SegmentationExaminer | LocationExaminer, case: Case) -> Window:
     if examiner.manifest.intake.modalities == ("CT",):
-        return ct_window(examiner.labels[:1], "")
+        terms = examiner.manifest.structures if isinstance(examiner, LocationExaminer) else examiner.labels
+        return ct_window(terms[:1], "")
     return window_of(case.volume)
 
 

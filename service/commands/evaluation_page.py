@@ -8,7 +8,8 @@ from html import escape
 from models.manifest import Manifest
 from models.training.calibration import reliability
 from models.training.classified import ClassificationEvaluation, ClassifiedCase
-from models.training.evaluation import AnyEvaluation, confusion_rows, table
+from models.training.evaluation import AnyEvaluation, confusion_rows, located_rows, table
+from models.training.located import LocationEvaluation
 from models.training.ranking import precision_recall, roc
 from models.training.regressed import RegressionEvaluation
 from models.training.segmented import CaseScore, LabelScore, SegmentationEvaluation
@@ -126,10 +127,32 @@ def classification_charts(evaluation: ClassificationEvaluation) -> list[str]:
     ]
 
 
+def location_charts(evaluation: LocationEvaluation) -> list[str]:
+    """Overlap and distance of every box, and how far structures reach out of theirs."""
+    scores = {
+        name: [score for case in evaluation.cases if (score := case.structures[index])]
+        for index, name in enumerate(evaluation.structures)
+    }
+    faces = {name: [each.edge_mm for each in of_one if each.edge_mm is not None] for name, of_one in scores.items()}
+    outside = {
+        name: [max(each.outside_mm, 0.0) for each in of_one if each.outside_mm is not None]
+        for name, of_one in scores.items()
+    }
+    return [
+        strip_plot(
+            {name: [each.overlap for each in of_one] for name, of_one in scores.items()}, "intersection / union"
+        ),
+        strip_plot(faces, "mean distance of faces, mm"),
+        strip_plot(outside, "farthest outside of the box, mm"),
+    ]
+
+
 def _of_its_kind(evaluation: AnyEvaluation) -> tuple[list[list[str]], list[str]]:
     """The rows of the cases, and the charts."""
     if isinstance(evaluation, SegmentationEvaluation):
         return segmented_rows(evaluation), segmentation_charts(evaluation)
+    if isinstance(evaluation, LocationEvaluation):
+        return located_rows(evaluation), location_charts(evaluation)
     if isinstance(evaluation, RegressionEvaluation):
         return regressed_rows(evaluation), regression_charts(evaluation)
     return classified_rows(evaluation), classification_charts(evaluation)

@@ -8,12 +8,15 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
+from models.findings import Box
 from models.training.calibration import reliability
 from models.training.evaluation import AnyEvaluation
+from models.training.figures import identity
+from models.training.located import LocatedCase, LocationEvaluation, box_score, location_evaluation
 from models.training.marking_examiner import Compared
 from models.training.ranking import roc
 from service.commands.charts import agreement_plot, reliability_plot, roc_plot, strip_plot
-from service.commands.comparison import TRUTH, comparison, where_they_differ
+from service.commands.comparison import TRUTH, box_comparison, comparison, where_they_differ
 from service.commands.evaluation_page import Picture, page
 from service.derived.windows import Window
 from tests import factories
@@ -25,7 +28,20 @@ def made(evaluation: AnyEvaluation, pictures: Sequence[Picture] = ()) -> str:
     return page(manifest(), evaluation, "a folder, last changed 2024-05-06", pictures)
 
 
-EVALUATIONS: dict[str, AnyEvaluation] = {"masks": segmented(label_score(), missed()), "classes": classified()}
+def boxed() -> LocationEvaluation:
+    truth = np.array([[0.0, 0.0, 0.0], [10.0, 20.0, 30.0]])
+    cases = [
+        LocatedCase(name=name, patient=name, sha256="0", structures=(box_score(found, truth),))
+        for name, found in {"case 1": truth + 1.0, "case 2": None}.items()
+    ]
+    return location_evaluation(identity(manifest()), ["Liver"], cases)
+
+
+EVALUATIONS: dict[str, AnyEvaluation] = {
+    "masks": segmented(label_score(), missed()),
+    "classes": classified(),
+    "boxes": boxed(),
+}
 
 
 @pytest.mark.parametrize("evaluation", EVALUATIONS.values(), ids=EVALUATIONS)
@@ -130,3 +146,13 @@ def test_a_small_structure_that_was_missed_is_looked_at_before_the_rim_of_a_larg
     missed_tumour = Compared(factories.LABELS[1], np.zeros_like(tumour), tumour)
     at_mm = where_they_differ(factories.volume(on), [liver, missed_tumour])
     assert on.to_index(at_mm[None])[0] == pytest.approx([9, 20, 10])
+
+
+def test_the_picture_shows_the_true_box_in_white_and_the_found_one_in_its_colour() -> None:
+    on = factories.grid("axial", (12, 40, 30))
+    middle = on.to_world((np.array([on.shape]) - 1) / 2)[0]
+    truth = Box(factories.LABELS[0], tuple(middle - 6.0), tuple(middle + 6.0))
+    found = Box(factories.LABELS[0], tuple(middle - 4.0), tuple(middle + 8.0))
+    picture = np.asarray(box_comparison(factories.volume(on), [found], [truth], Window(-200, 200)))
+    for colour in (TRUTH, factories.LABELS[0].color_rgb):
+        assert (picture == np.array(colour)).all(axis=2).sum() > 50

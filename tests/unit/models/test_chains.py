@@ -107,6 +107,19 @@ def test_a_chain_claims_no_more_than_its_steps(
     assert sentence in refusal(chain(pinned(coarse), pinned(fine, within=WITHIN), **changes), coarse, fine)
 
 
+@pytest.mark.parametrize(
+    ("taken", "wanted"), [([], "any body part"), (["CHEST", "KNEE"], "KNEE")], ids=["any", "one more"]
+)
+def test_a_chain_takes_no_body_part_that_a_step_was_not_validated_on(taken: list[str], wanted: str) -> None:
+    atrium = find()["left_atrium"]
+    intake = {"modalities": ["MR"], "body_parts": taken}
+    made = chain(pinned(atrium), pinned(atrium, within=WITHIN | {"what": 1}), evidence="real", intake=intake)
+    sentence = (
+        f"step 1 is left_atrium, which was validated on CARDIAC, CHEST, HEART, THORAX, and the chain takes {wanted}"
+    )
+    assert sentence in refusal(made, atrium)
+
+
 def test_a_structure_is_told_once(coarse: Package) -> None:
     twice = chain(pinned(coarse, tell=True), pinned(coarse, within=WITHIN))
     assert "Liver is told by step 1 and by step 2: let one of them tell it" in refusal(twice, coarse)
