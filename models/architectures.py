@@ -11,6 +11,8 @@ Steps = Annotated[tuple[Annotated[int, Field(ge=1, le=16)], ...], Field(min_leng
 Dilations = Annotated[tuple[Annotated[int, Field(ge=1, le=64)], ...], Field(min_length=1, max_length=64)]
 Counts = Annotated[tuple[Count, ...], Field(min_length=1, max_length=64)]
 
+Fold = Annotated[int, Field(ge=0, le=99)] | Literal["all"]
+
 
 class MeshNet(Text):
     """Convolutions at full resolution that see ever further by dilation: no path down and up (Fedorov et al. 2017)."""
@@ -25,6 +27,15 @@ class OnnxGraph(Text):
     """A network that is a graph in an ONNX file, which says its own size."""
 
     name: Literal["onnx"]
+
+
+class NnUNet(Text):
+    """A trained model folder of nnU-Net v2, which nnU-Net itself runs in an environment of its own."""
+
+    name: Literal["nnunet"]
+    configuration: str = Field(pattern=r"^[A-Za-z0-9_]{1,100}$")
+    folds: tuple[Fold, ...] = Field(min_length=1, max_length=32)  # whose answers are averaged
+    checkpoint: str = Field(default="checkpoint_final.pth", pattern=r"^checkpoint_[a-z]{1,50}\.pth$")
 
 
 def _by_name(layer: object) -> object:

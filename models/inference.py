@@ -6,18 +6,20 @@ from typing import Literal, Protocol
 import torch
 
 from models import networks
-from models.architectures import OnnxGraph
+from models.architectures import NnUNet, OnnxGraph
 from models.chains import chain_of, steps_of
+from models.environment import Environment
 from models.findings import Findings
 from models.manifest import Chain, Location
 from models.perceptron import perceptron_of
 from models.registry import Package, classification, location, regression, segmentation, verify
-from models.runtimes import onnx, safetensors
+from models.runtimes import nnunet, onnx, safetensors
 from models.tasks.chain import Chained, Link
 from models.tasks.classify import Classifier
 from models.tasks.locate import Locator, locating_network
 from models.tasks.regress import Regressor
 from models.tasks.segment import Segmenter, network_of
+from models.tasks.whole import WholeSegmenter
 from models.volume import Volume
 
 
@@ -40,17 +42,20 @@ def pick_device(wanted: Literal["auto", "cpu", "cuda"]) -> str:
     return wanted
 
 
-def load(package: Package, device: str) -> Predictor:
-    """The package's model on the device, ready to predict.
+def load(package: Package, device: str, environment: Environment | None = None) -> Predictor:
+    """The package's model on the device, ready to predict; `environment` is that of nnU-Net, where the site has one.
 
-    Raises PackageError when the weights are missing or are not the ones that were evaluated; for a chain, those of any
-    of its steps, before one of them is loaded.
+    Raises PackageError when the weights are missing, are not the ones that were evaluated, or may not be run here; for
+    a chain, those of any of its steps, before one of them is loaded. Raises Ended when the process of a model that has
+    its own dies.
     """
     if isinstance(package.manifest, Chain):
-        return _load_chain(package, device)
+        return _load_chain(package, device, environment)
     if isinstance(package.manifest, Location):
         return load_for_boxes(package, device)
     manifest = segmentation(package)
+    if isinstance(manifest.network, NnUNet):
+        return WholeSegmenter(manifest, nnunet.load(package, device, environment))
     if isinstance(manifest.network, OnnxGraph):
         return Segmenter(manifest, onnx.load(package, device))
     return Segmenter(manifest, safetensors.load(package, network_of(manifest), device))
@@ -75,8 +80,8 @@ def load_for_values(package: Package, device: str) -> Regressor:
     return Regressor(manifest, safetensors.load(package, perceptron_of(manifest), device))
 
 
-def _load_chain(package: Package, device: str) -> Chained:
+def _load_chain(package: Package, device: str, environment: Environment | None) -> Chained:
     steps = list(steps_of(package))
     verify(package)
-    loaded = {each: load(each, device) for each in dict.fromkeys(package.steps)}
+    loaded = {each: load(each, device, environment) for each in dict.fromkeys(package.steps)}
     return Chained(chain_of(package), tuple(Link(said, each.manifest, loaded[each]) for said, each in steps))

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, model_validator
 
-from models.preparation import ImagePreprocessing, Preprocessing
+from models.architectures import NnUNet
+from models.preparation import ImagePreprocessing, Own, Preprocessing
 from models.quantities import AnyInput, Baseline, NumberInput, Output, Perceptron
 from models.sections import (
     AnyNetwork,
@@ -78,6 +79,12 @@ class Segmentation(Trained):
         values = [label.value for label in self.labels]
         if values != list(range(1, len(values) + 1)):
             raise ValueError(f"labels are numbered 1, 2, 3, ... in order, not {values}")
+        return self
+
+    @model_validator(mode="after")
+    def _is_prepared_by_who_runs_it(self) -> "Segmentation":
+        if isinstance(self.network, NnUNet) != isinstance(self.preprocessing.intensity, Own):
+            raise ValueError("intensity is of kind own for nnunet, which prepares its images itself, and for no other")
         return self
 
     @model_validator(mode="after")

@@ -8,7 +8,7 @@ from monai.networks.nets import DynUNet, UNet
 from torch import nn
 
 from models import meshnet, monai_networks, resnet
-from models.architectures import MONAI, MeshNet
+from models.architectures import MONAI, MeshNet, NnUNet, OnnxGraph
 from models.sections import AnyNetwork, ImageNetwork
 
 Builder = Callable[[tuple[int, ...], int, int], nn.Module]  # channels, inputs, classes
@@ -22,8 +22,8 @@ def build(network: AnyNetwork, classes: int, inputs: int = 1) -> nn.Module:
     """
     if isinstance(network, MeshNet):
         return meshnet.build(network, inputs, classes)
-    if network.name == "onnx":
-        raise ValueError("a graph in an ONNX file is run and never built: it cannot be trained here")
+    if isinstance(network, OnnxGraph | NnUNet):
+        raise ValueError(f"a network of kind {network.name} is run and never built")  # noqa: TRY004 - any network may ask
     if isinstance(network, MONAI):
         return monai_networks.build(network, inputs, classes)
     if network.name not in BUILDERS:

@@ -53,6 +53,12 @@ class StandardizeNonzero(Text):
     kind: Literal["standardize_nonzero"]
 
 
+class Own(Text):
+    """As the program that runs the model does it itself: the image goes in on its own grid, with its own values."""
+
+    kind: Literal["own"]
+
+
 def _span_the_body(axes: str) -> str:
     if {_ALONG[letter] for letter in axes} != set(_ALONG.values()):
         raise ValueError(f"{axes} names a direction of the body twice and another not at all")
@@ -63,7 +69,9 @@ _ALONG = {"L": "x", "R": "x", "A": "y", "P": "y", "I": "z", "S": "z"}
 
 Axes = Annotated[str, Field(pattern=r"^[LRAPIS]{3}$"), AfterValidator(_span_the_body)]
 
-Intensity = Annotated[Standardize | StandardizeNonzero | Window | Scale | Percentiles, Field(discriminator="kind")]
+Intensity = Annotated[
+    Standardize | StandardizeNonzero | Window | Scale | Percentiles | Own, Field(discriminator="kind")
+]
 
 
 class Preprocessing(Text):

@@ -17,6 +17,7 @@ from scipy.optimize import linear_sum_assignment
 from models.preparation import (
     Axes,
     Intensity,
+    Own,
     Percentiles,
     Preprocessing,
     Scale,
@@ -95,6 +96,22 @@ def to_source(probabilities: Values, network_input: NetworkInput) -> LabelMap:
     return LabelMap(network_input.source, np.ascontiguousarray(_turned_back(labels, turn)))
 
 
+def upright(volume: Volume, axes: Axes) -> NetworkInput:
+    """The volume with its axes turned, at right angles where it is sheared, and else as it is: spacing and values."""
+    turn, turned = _turned_source(volume.grid, axes)
+    grid = turned_grid(straightened_grid(volume.grid), turn)
+    return NetworkInput(grid, _resampled(_turned(volume.values, turn), turned, grid), volume.grid, axes)
+
+
+def labels_to_source(labels: NDArray[np.uint8], network_input: NetworkInput) -> LabelMap:
+    """Labels on the network's grid, (z, y, x), on the source grid; nothing is interpolated unless that is sheared."""
+    turn, turned = _turned_source(network_input.source, network_input.axes)
+    if not network_input.grid.matches(turned):
+        classes = ((labels == value).astype(np.float32) for value in range(int(labels.max()) + 1))
+        labels = _likeliest(classes, network_input.grid, turned)
+    return LabelMap(network_input.source, np.ascontiguousarray(_turned_back(labels, turn)))
+
+
 def normalised(values: Values, intensity: Intensity) -> Values:
     """Intensities as the network wants them, of the same shape."""
     match intensity:
@@ -111,6 +128,8 @@ def normalised(values: Values, intensity: Intensity) -> Values:
         case Standardize():
             clipped = np.clip(values, *np.percentile(values, intensity.clip_percentiles))
             return _standardized(clipped, clipped)
+        case Own():
+            raise ValueError("these intensities are prepared by the program that runs the model, and not here")
 
 
 def closest_turn(grid: Grid, axes: Axes = OURS) -> Turn:

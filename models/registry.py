@@ -8,13 +8,14 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
-from models.architectures import OnnxGraph
+from models.architectures import NnUNet, OnnxGraph
 from models.manifest import Chain, Classification, Location, Manifest, Regression, Segmentation, parse
 
 BUILT_IN = Path(__file__).parent / "packages"
 MANIFEST = "manifest.yaml"
 SAFETENSORS_SUFFIX = ".safetensors"
 ONNX_SUFFIX = ".onnx"
+LISTING_SUFFIX = ".sha256"
 
 
 class PackageError(ValueError):
@@ -122,8 +123,10 @@ def verify(package: Package) -> None:
 
 def weights_suffix(manifest: Manifest) -> str:
     """How the name of the file with the weights ends."""
-    is_graph = isinstance(manifest, Segmentation) and isinstance(manifest.network, OnnxGraph)
-    return ONNX_SUFFIX if is_graph else SAFETENSORS_SUFFIX
+    network = manifest.network if isinstance(manifest, Segmentation) else None
+    if isinstance(network, NnUNet):
+        return LISTING_SUFFIX
+    return ONNX_SUFFIX if isinstance(network, OnnxGraph) else SAFETENSORS_SUFFIX
 
 
 def digest(path: Path) -> str:

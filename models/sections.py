@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from models.architectures import MONAI, MeshNet, OnnxGraph
+from models.architectures import MONAI, MeshNet, NnUNet, OnnxGraph
 from models.terms import Code, Span, Term, Text, Triple
 
 PatchShape = tuple[int, int, int]
@@ -56,7 +56,7 @@ class ImageNetwork(Text):
     channels: tuple[int, int, int, int]  # of its four stages
 
 
-AnyNetwork = Annotated[Network | MeshNet | MONAI | OnnxGraph, Field(discriminator="name")]
+AnyNetwork = Annotated[Network | MeshNet | MONAI | OnnxGraph | NnUNet, Field(discriminator="name")]
 
 
 class Inference(Text):

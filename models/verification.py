@@ -10,10 +10,13 @@ import numpy as np
 from safetensors import safe_open
 
 from models.chains import bound_beside, told_labels
+from models.environment import Environment
 from models.inference import load, load_for_values
+from models.listing import verify_files
 from models.manifest import Chain, Location, Regression, Segmentation
 from models.packaging import require_safetensors
-from models.registry import BUILT_IN, ONNX_SUFFIX, Package, PackageError, verify
+from models.registry import BUILT_IN, LISTING_SUFFIX, ONNX_SUFFIX, Package, PackageError, verify
+from models.runtimes.apart import Ended
 from models.sections import Evidence, Label
 from models.training.evaluation import CARD, EVALUATION, read_evaluation
 from models.training.figures import identity
@@ -33,10 +36,13 @@ class Line:
     words: str
 
 
-def checks(package: Package, folders: Iterable[Path] = (BUILT_IN,)) -> Iterator[Line]:
+def checks(
+    package: Package, folders: Iterable[Path] = (BUILT_IN,), environment: Environment | None = None
+) -> Iterator[Line]:
     """Every check of a package, in the order in which a failure explains the next ones.
 
-    `folders` hold the packages that a chain may be made of.
+    `folders` hold the packages that a chain may be made of; a model folder of nnU-Net is loaded in `environment`,
+    that of the site.
     """
     if isinstance(package.manifest, Chain):
         try:
@@ -46,7 +52,7 @@ def checks(package: Package, folders: Iterable[Path] = (BUILT_IN,)) -> Iterator[
             return
         yield Line("steps", True, ", then ".join(map(_of_step, package.steps)))
     yield _line("weights", partial(_weights, package))
-    yield _line("network", partial(_network, package))
+    yield _line("network", partial(_network, package, environment))
     yield _line("licences", partial(_licences, package))
     yield _line("card", partial(_card, package))
     yield _line("evaluation", partial(_evaluation, package))
@@ -56,7 +62,7 @@ def checks(package: Package, folders: Iterable[Path] = (BUILT_IN,)) -> Iterator[
 def _line(check: str, look: Callable[[], str]) -> Line:
     try:
         return Line(check, True, look())
-    except (PackageError, OSError, ValueError) as error:
+    except (PackageError, OSError, ValueError, MemoryError, Ended) as error:
         return Line(check, False, str(error))
 
 
@@ -68,6 +74,8 @@ def _weights(package: Package) -> str:
     verify(package)
     if package.steps:
         return "; ".join(f"{step.manifest.name}: {_weights(step)}" for step in dict.fromkeys(package.steps))
+    if package.weights.suffix == LISTING_SUFFIX:
+        return f"{verify_files(package)} files, the listing has SHA-256 {package.manifest.weights_sha256}"
     if package.weights.suffix == ONNX_SUFFIX:
         return f"one graph, SHA-256 {package.manifest.weights_sha256}"
     require_safetensors(package.weights)
@@ -79,9 +87,11 @@ def _weights(package: Package) -> str:
     return f"{len(names)} tensors, SHA-256 {package.manifest.weights_sha256}"
 
 
-def _network(package: Package) -> str:
-    loaded = load_for_values if isinstance(package.manifest, Regression) else load
-    loaded(package, "cpu")
+def _network(package: Package, environment: Environment | None) -> str:
+    if isinstance(package.manifest, Regression):
+        load_for_values(package, "cpu")
+    else:
+        load(package, "cpu", environment)
     return f"the weights fit the network of task {package.manifest.task}"
 
 

@@ -6,11 +6,13 @@ from dataclasses import replace
 from functools import lru_cache
 
 from models.chains import bound
+from models.environment import Environment
 from models.findings import Findings
 from models.inference import Predictor, load, load_for_radiographs, load_for_values, pick_device
 from models.intake import Declined, blank_objections, value_objections
 from models.manifest import Regression
 from models.registry import BUILT_IN, Package, PackageError, find
+from models.runtimes.apart import Ended
 from models.sections import Intake
 from models.tasks.classify import Classifier
 from models.tasks.regress import Regressor
@@ -59,6 +61,10 @@ def answer(bench: Bench, job: Job) -> Findings:
         raise TryAgain(f"{job.model} ran out of memory") from error
     except Declined as error:
         raise Unsuitable(str(error)) from error
+    except Ended as error:
+        raise TryAgain(f"{job.model}: {error}") from error
+    except PackageError as error:  # of a model that has a process of its own: what it answers cannot be used
+        raise Broken(str(error)) from error
     return replace(findings, remarks=remarks(package.manifest, stack))
 
 
@@ -71,7 +77,7 @@ def _asked(bench: Bench, package: Package, image: Volume | Radiograph, stack: St
         facts = facts_of(read_instance(path_of(Spool(bench.spool), stack, stack.sop_instance_uids[0])))
         _refuse(tuple(objections(package.manifest, job.observed, facts)))
         return _regressor(package, bench.device)(known_of(package.manifest, job.observed, facts), image)
-    return _predictor(package, bench.device)(image, stack.places)
+    return _predictor(package, bench.device, bench.environment)(image, stack.places)
 
 
 def _intake(package: Package) -> Intake:
@@ -99,10 +105,10 @@ def _package(bench: Bench, job: Job) -> Package:
 
 
 @lru_cache(maxsize=4)
-def _predictor(package: Package, device: Device) -> Predictor:
+def _predictor(package: Package, device: Device, environment: Environment | None) -> Predictor:
     """A warm model for volumes."""
     with _translated():
-        return load(package, pick_device(device))
+        return load(package, pick_device(device), environment)
 
 
 @lru_cache(maxsize=4)

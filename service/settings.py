@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from models.environment import Environment
 from service.core.completeness import Patience
 from service.core.doorkeeping import FINGERPRINT, Admitted, Capacity
 from service.core.errors import ConfigurationError
@@ -289,6 +290,16 @@ class Assembling(_Text):
         )
 
 
+class NnunetEnvironment(_Text):
+    """Where model folders of nnU-Net are run, which of them may be, and what each may take."""
+
+    python: Path
+    allowed: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")], ...] = ()
+    deadline_seconds: float = Field(default=600, gt=0, le=86400)
+    memory_gib: float | None = Field(default=None, gt=0, le=4096)
+    isolated: bool = True
+
+
 class Inferring(_Text):
     """Where and how long a model may run."""
 
@@ -297,6 +308,7 @@ class Inferring(_Text):
     deadline_seconds: float = Field(default=900, gt=0, le=86400)
     phantom_models_may_answer_for_patients: bool = False
     models_may_answer_for_any_age: bool = False
+    nnunet: NnunetEnvironment | None = None
 
     @property
     def allowed(self) -> Allowance:
@@ -425,6 +437,16 @@ class Settings(_Text):
     def package_folders(self) -> tuple[Path, ...]:
         """Folders of model packages beside the built-in one."""
         return self.beside(*self.node.inferring.packages)
+
+    @property
+    def environment(self) -> Environment | None:
+        """Where model folders of nnU-Net are run, where the site has such a place."""
+        said = self.node.inferring.nnunet
+        if said is None:
+            return None
+        memory_bytes = round(said.memory_gib * 2**30) if said.memory_gib else None
+        (python,) = self.beside(said.python)
+        return Environment(python, frozenset(said.allowed), said.deadline_seconds, memory_bytes, said.isolated)
 
 
 def load(folder: Path) -> Settings:

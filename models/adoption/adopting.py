@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from models import networks
-from models.adoption import brainchop, monai_bundle, tensors
+from models.adoption import brainchop, monai_bundle, nnunet_folder, tensors
 from models.adoption.statement import Origin, Statement, read_statement
 from models.adoption.writing import complete, copy_to, write
 from models.architectures import OnnxGraph
@@ -32,6 +32,8 @@ def adopt(
     person, called = read_statement(said), _name(source, name)
     if layers and (source.is_dir() or source.suffix not in tensors.SUFFIXES):
         raise PackageError(f"{source} says itself which network it is of: --layers is for a state dict")
+    if nnunet_folder.is_one(source):
+        return complete(*_from_model_folder(source, into, called, person))
     if source.is_dir() or source.suffix == ARCHIVE:
         return complete(*_from_bundle(source, into, called, person))
     if source.suffix == ONNX_SUFFIX:
@@ -52,6 +54,11 @@ def _from_bundle(source: Path, into: Path, name: str, person: Statement) -> tupl
         found = monai_bundle.read(bundle, person)
         origin = replace(found, statement=found.statement.under(person))
         return _write_tensors(name, origin, tensors.read_tensors(origin.weights), into, source)
+
+
+def _from_model_folder(source: Path, into: Path, name: str, person: Statement) -> tuple[Path, Statement]:
+    found = nnunet_folder.read(source, person)
+    return write(name, found.origin, into, source, found.put), found.origin.statement
 
 
 def _from_graph(source: Path, into: Path, name: str, person: Statement) -> tuple[Path, Statement]:

@@ -10,7 +10,9 @@ from functools import partial
 from pathlib import Path
 
 from models.inference import pick_device
-from models.registry import PackageError, verify
+from models.listing import verify_files
+from models.registry import LISTING_SUFFIX, PackageError, verify
+from models.runtimes.nnunet import require_allowed
 from service.core.errors import IsocenterError
 from service.core.expiry import Remaining, remaining, words
 from service.core.transfer_syntaxes import ACCEPTED, PLUGIN_PACKAGES, PLUGINS
@@ -153,6 +155,9 @@ def _models(settings: Settings) -> str:
     packages = router_for(settings).packages
     for package in packages.values():
         verify(package)
+        if package.weights.suffix == LISTING_SUFFIX:
+            verify_files(package)
+            require_allowed(package, settings.environment)
     return ", ".join(f"{name} {package.manifest.version}" for name, package in sorted(packages.items())) or "none"
 
 

@@ -111,13 +111,16 @@ def install_command(
 def verify(package: PackageArgument, config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Check PACKAGE: digests, network, licences, card, evaluation, plausible ranges; 1 is returned when one fails."""
     searched = map(str, folders(config))
-    become("service.commands.verify_package", str(folder_of(package, config)), *searched)
+    become("service.commands.verify_package", str(folder_of(package, config)), str(config), *searched)
 
 
 @application.command()
 def adopt(
     source: Annotated[
-        Path, typer.Argument(help="A state dict (.pth, .pt, .safetensors), ONNX, or a MONAI bundle (folder, .zip).")
+        Path,
+        typer.Argument(
+            help="A state dict (.pth, .pt, .safetensors), ONNX, a MONAI bundle (folder, .zip), a folder of nnU-Net."
+        ),
     ],
     into: Annotated[Path, typer.Option(help="The folder of packages that it goes into.")],
     name: Annotated[str | None, typer.Option(help="Of the package; else that of the source.")] = None,

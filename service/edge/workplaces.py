@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from models.environment import Environment
 from service.core.profiles import Profile
 from service.core.suitability import NOTHING_ELSE, Allowance
 
@@ -19,6 +20,7 @@ class Bench:
     packages: tuple[Path, ...]
     device: Device
     allowed: Allowance = NOTHING_ELSE
+    environment: Environment | None = None  # of nnU-Net
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,6 +122,7 @@ def bench_of(settings: Settings) -> Bench:
         packages=settings.package_folders,
         device=inferring.device,
         allowed=inferring.allowed,
+        environment=settings.environment,
     )
 
 
