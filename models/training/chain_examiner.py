@@ -39,7 +39,7 @@ def chain_examiner(exam: Exam) -> SegmentationExaminer:
 
     @cache
     def predictor() -> Predictor:
-        return load(exam.package, exam.device)
+        return load(exam.package, exam.device, exam.environment)
 
     def ask(case: Case) -> Findings:
         try:

@@ -1,11 +1,9 @@
 """What a package is worth: the whole way from image to findings on cases that had no part in making it."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from models.chains import bound_beside
 from models.manifest import Chain, Classification, Location, Manifest, Regression, Segmentation
-from models.registry import BUILT_IN, PackageError, read
+from models.registry import PackageError
 from models.training.chain_examiner import chain_examiner
 from models.training.evaluation import AnyEvaluation, write_evaluation
 from models.training.exam import Exam, Examiner
@@ -15,20 +13,12 @@ from models.training.marking_examiner import marking_examiner
 from models.training.regression_examiner import regression_examiner
 
 
-def evaluate(
-    folder: Path,
-    source: Path | None,
-    device: str,
-    run: Path | None = None,
-    folders: Iterable[Path] = (BUILT_IN,),
-) -> tuple[Examiner, AnyEvaluation]:
-    """Asks the package in `folder` about its held-out cases, and writes the answers beside it and into its card.
+def evaluate(exam: Exam) -> tuple[Examiner, AnyEvaluation]:
+    """Asks the package about its held-out cases, and writes the answers beside it and into its card.
 
-    Where the recipe has folds, `run` is the folder in which they were trained; `folders` hold the packages that a chain
-    may be made of. Raises PackageError without it, for a
-    package that nothing here can examine, and when its card has no place for the figures.
+    Raises PackageError where the recipe has folds and the exam names no run with them, for a package that nothing here
+    can examine, and when its card has no place for the figures.
     """
-    exam = Exam(bound_beside(read(folder), folders), source, device, run)
     examiner = examiner_for(exam)
     evaluation = examiner(_told(examiner.names))
     write_evaluation(exam.package, evaluation)

@@ -5,18 +5,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from models.environment import Environment
 from models.registry import Package
 from models.training.evaluation import AnyEvaluation
 
 
 @dataclass(frozen=True, slots=True)
 class Exam:
-    """What is evaluated: a package, the folder of its cases, the device, and where its folds were trained."""
+    """What is evaluated: a package, the folder of its cases, the device, and where its folds were trained.
+
+    `environment` is that of nnU-Net, where the site has one. A chain has been bound to the packages of its steps.
+    """
 
     package: Package
     source: Path | None
     device: str
     run: Path | None = None
+    environment: Environment | None = None
 
 
 class Examiner(Protocol):

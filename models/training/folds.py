@@ -40,7 +40,7 @@ def questions(exam: Exam) -> Questions:
     @cache
     def predictor(weights: Path) -> Predictor:
         asked = next((each for each in folds.values() if each.weights == weights), package)
-        return load(asked, exam.device)
+        return load(asked, exam.device, exam.environment)
 
     return Questions(
         names=split.evaluated if split else _all(exam),

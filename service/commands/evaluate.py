@@ -4,23 +4,26 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import typer
 
+from models.chains import bound_beside
 from models.inference import pick_device
-from models.registry import BUILT_IN, PackageError, read
+from models.registry import PackageError, read
 from models.training.cases import Case
 from models.training.evaluate import evaluate
 from models.training.evaluation import EVALUATION, AnyEvaluation, card_lines
-from models.training.exam import Examiner
+from models.training.exam import Exam, Examiner
 from models.training.located import LocationEvaluation
 from models.training.location_examiner import LocationExaminer, true_boxes
 from models.training.marking_examiner import SegmentationExaminer, compared
 from models.training.run import run_of
 from models.training.segmented import CaseScore, SegmentationEvaluation
 from service.commands.comparison import box_comparison, comparison
+from service.commands.console import DEFAULT_CONFIG
 from service.commands.evaluation_page import Picture, page
+from service.commands.models import environment, folders
 from service.derived.drawing import encoded
 from service.derived.windows import Window, ct_window, window_of
 
@@ -35,10 +38,12 @@ def main(
     run: Path | None = None,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     html: Path | None = None,
-    packages: Annotated[list[Path] | None, typer.Option(help="Folders with the packages of a chain's steps.")] = None,
+    config: Path = DEFAULT_CONFIG,
 ) -> None:
     """Evaluate the package in FOLDER, write evaluation.json and the card's table, and one page where it is wanted."""
-    examiner, evaluation = evaluate(folder, data, pick_device(device), run or run_of(folder), packages or [BUILT_IN])
+    package = bound_beside(read(folder), folders(config))
+    exam = Exam(package, data, pick_device(device), run or run_of(folder), environment(config))
+    examiner, evaluation = evaluate(exam)
     typer.echo("\n".join(card_lines(evaluation)))
     typer.echo(f"written: {folder / EVALUATION}")
     if html:

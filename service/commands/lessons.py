@@ -7,7 +7,7 @@ import typer
 
 from service.commands.becoming import become, options
 from service.commands.console import DEFAULT_CONFIG
-from service.commands.models import ConfigOption, PackageArgument, folder_of, folders
+from service.commands.models import ConfigOption, PackageArgument, folder_of
 
 application = typer.Typer()
 DataOption = Annotated[Path | None, typer.Option(help="The folder of the cases; phantoms need none.")]
@@ -49,6 +49,5 @@ def evaluate(
     config: ConfigOption = DEFAULT_CONFIG,
 ) -> None:
     """Ask PACKAGE about the cases it never saw, and write evaluation.json and the table in its card."""
-    given = options({"--data": data, "--run": run, "--device": device, "--html": html})
-    searched = [word for folder in folders(config) for word in ("--packages", str(folder))]
-    become("service.commands.evaluate", str(folder_of(package, config)), *given, *searched)
+    given = options({"--data": data, "--run": run, "--device": device, "--html": html, "--config": config})
+    become("service.commands.evaluate", str(folder_of(package, config)), *given)

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from models.chains import bound_beside, complaints_of
+from models.environment import Environment
 from models.manifest import Chain
 from models.packaging import install, pack
 from models.registry import BUILT_IN, MANIFEST, Package, PackageError, find, read
@@ -22,7 +23,7 @@ from models.terms import Code, Span
 from models.training.evaluation import CARD, read_evaluation, table
 from service.commands.becoming import become, options
 from service.commands.console import DEFAULT_CONFIG
-from service.settings import load
+from service.settings import Settings, load
 
 application = typer.Typer(no_args_is_help=True, help="Model packages: what they say, and how they come and go.")
 ConfigOption = Annotated[Path, typer.Option("--config", help="Folder with node.yaml, which may name more packages.")]
@@ -110,8 +111,7 @@ def install_command(
 @application.command()
 def verify(package: PackageArgument, config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Check PACKAGE: digests, network, licences, card, evaluation, plausible ranges; 1 is returned when one fails."""
-    searched = map(str, folders(config))
-    become("service.commands.verify_package", str(folder_of(package, config)), str(config), *searched)
+    become("service.commands.verify_package", str(folder_of(package, config)), str(config))
 
 
 @application.command()
@@ -139,10 +139,21 @@ def adopt(
 
 
 def folders(config: Path) -> tuple[Path, ...]:
-    """Where packages lie: built in, and in the folders of the configuration, whose usual place may be empty."""
-    if config == DEFAULT_CONFIG and not (config / "node.yaml").is_file():
-        return (BUILT_IN,)
-    return (BUILT_IN, *load(config).package_folders)
+    """Where packages lie: built in, and in the folders of the configuration."""
+    settings = _settings(config)
+    return (BUILT_IN, *settings.package_folders) if settings else (BUILT_IN,)
+
+
+def environment(config: Path) -> Environment | None:
+    """Where model folders of nnU-Net are run, where the configuration names such a place."""
+    settings = _settings(config)
+    return settings.environment if settings else None
+
+
+def _settings(config: Path) -> Settings | None:
+    """The configuration, whose usual place may be empty."""
+    is_absent = config == DEFAULT_CONFIG and not (config / "node.yaml").is_file()
+    return None if is_absent else load(config)
 
 
 def folder_of(package: str, config: Path) -> Path:

@@ -3,21 +3,16 @@
 import sys
 from pathlib import Path
 
-from models.registry import BUILT_IN, PackageError, read
+from models.registry import PackageError, read
 from models.verification import checks
+from service.commands.models import environment, folders
 from service.core.errors import IsocenterError
-from service.settings import load
 
 
 def main() -> None:
-    """`... verify_package PACKAGE CONFIG [FOLDER ...]`; exit code 1 when anything does not hold.
-
-    CONFIG is the folder of the configuration; each FOLDER holds packages that a chain may be made of.
-    """
-    failed = 0
-    folder, config, *folders = map(Path, sys.argv[1:])
-    environment = load(config).environment if (config / "node.yaml").is_file() else None
-    for line in checks(read(folder), folders or [BUILT_IN], environment):
+    """`... verify_package <folder of a package> <configuration folder>`; exit code 1 when anything does not hold."""
+    failed, package, config = 0, read(Path(sys.argv[1])), Path(sys.argv[2])
+    for line in checks(package, folders(config), environment(config)):
         failed += not line.holds
         sys.stdout.write(f"{'ok  ' if line.holds else 'FAIL'}  {line.check}: {line.words}\n")
         sys.stdout.flush()

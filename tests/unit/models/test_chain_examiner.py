@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import yaml
 
+from models.chains import bound_beside
 from models.nifti import DATASET, write_labels, write_volume
-from models.registry import Package, PackageError, read
+from models.registry import BUILT_IN, Package, PackageError, read
 from models.training.evaluate import evaluate
 from models.training.evaluation import BEGIN, END, read_evaluation
+from models.training.exam import Exam
 from models.training.figures import identity
 from models.training.segmented import SegmentationEvaluation
 from models.training.train import train, train_folds
@@ -76,7 +78,7 @@ def test_a_chain_is_asked_about_the_cases_that_no_step_has_seen(
 ) -> None:
     made_of(steps[0], held_out=["case_1", "case_2"], validation=[], training=["case_0"])
     made_of(steps[1], held_out=["case_0", "case_1"], validation=["case_3"], training=["other"])
-    evaluate(chain.folder, cases, "cpu")
+    evaluate(Exam(bound_beside(chain, [BUILT_IN]), cases, "cpu"))
     written = read_evaluation(chain.folder)
     assert isinstance(written, SegmentationEvaluation)
     assert [case.name for case in written.cases] == [
@@ -92,7 +94,7 @@ def test_cases_that_all_had_a_part_in_a_step_are_refused(
 ) -> None:
     made_of(steps[0], held_out=[], validation=["case_3"], training=["case_0", "case_1"])
     with pytest.raises(ValueError, match="every case had a part in making coarse: name others by --data"):
-        evaluate(chain.folder, cases, "cpu")
+        evaluate(Exam(bound_beside(chain, [BUILT_IN]), cases, "cpu"))
 
 
 def test_a_case_that_is_declined_counts_as_one_in_which_nothing_was_found(
@@ -103,7 +105,7 @@ def test_a_case_that_is_declined_counts_as_one_in_which_nothing_was_found(
     )
     coarse = with_weights(tmp_path / "packages" / "coarse", name="coarse")
     chain = put_chain(tmp_path, pinned(coarse), pinned(narrow, within=WITHIN))
-    _, evaluation = evaluate(chain.folder, cases, "cpu")
+    _, evaluation = evaluate(Exam(bound_beside(chain, [BUILT_IN]), cases, "cpu"))
     assert isinstance(evaluation, SegmentationEvaluation)
     assert {case.labels[0].dice for case in evaluation.cases} == {0.0}
     assert "case_0 is declined, which counts as nothing found: step 2 (fine): there are " in capsys.readouterr().out
@@ -116,7 +118,7 @@ def test_labels_that_files_cannot_tell_apart_are_not_evaluated(
     other = with_weights(tmp_path / "packages" / "other", name="other", labels=[label])
     chain = put_chain(tmp_path, pinned(steps[0], tell=True), pinned(other, within=WITHIN))
     with pytest.raises(PackageError, match=r"tells labels of the values \[1, 1\]"):
-        evaluate(chain.folder, cases, "cpu")
+        evaluate(Exam(bound_beside(chain, [BUILT_IN]), cases, "cpu"))
 
 
 def chain_label(name: str) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from models.training.__main__ import main
 from models.training.classify_course import ClassifyCourse, JudgedImage, JudgedImages, chances, class_weights
 from models.training.evaluate import evaluate
 from models.training.evaluation import BEGIN, END
+from models.training.exam import Exam
 from models.training.image_augmentation import apply, draw
 from models.training.image_cases import ImageCase, cases_in, read_radiograph, split_by_patient, split_for
 from models.training.recipe import (
@@ -259,7 +260,7 @@ def test_a_trained_package_is_sealed_calibrated_and_finds_the_square(
     package: Path, source: Path, tmp_path: Path
 ) -> None:
     main([str(package), "--data", str(source), "--device", "cpu", "--run", str(tmp_path / "run")])
-    evaluate(package, source, "cpu")
+    evaluate(Exam(read(package), source, "cpu"))
     trained = read(package)
     verify(trained)
     (judged,) = classification(trained).classes

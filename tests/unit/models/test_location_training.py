@@ -19,6 +19,7 @@ from models.training.__main__ import main
 from models.training.augmentation import apply, draw
 from models.training.cases import Case, Example
 from models.training.evaluate import evaluate
+from models.training.exam import Exam
 from models.training.figures import Figure, Metric, identity
 from models.training.located import LocatedCase, LocationEvaluation, box_score, location_evaluation
 from models.training.locating_lesson import located, true_box
@@ -144,7 +145,7 @@ def test_a_recipe_that_is_not_for_boxes_is_refused(wrong: dict[str, object], com
 def test_a_package_is_trained_and_evaluated_like_any_other(package: Path, decathlon: Path, tmp_path: Path) -> None:
     main([str(package), "--data", str(decathlon), "--device", "cpu", "--run", str(tmp_path / "run")])
     assert isinstance(load(read(package), "cpu"), Locator)
-    evaluate(package, decathlon, "cpu")
+    evaluate(Exam(read(package), decathlon, "cpu"))
     written = evaluation.read_evaluation(package)
     assert isinstance(written, LocationEvaluation)
     assert written.package == identity(read(package).manifest)
@@ -160,7 +161,7 @@ def test_folds_are_trained_and_each_case_is_asked_of_the_fold_that_never_saw_it(
     said = capsys.readouterr().out
     assert "mean intersection over union of 5 cases, each asked of the fold that never saw it: 0." in said
     train(package, decathlon, tmp_path / "run", "cpu")
-    _, found = evaluate(package, decathlon, "cpu", tmp_path / "run")
+    _, found = evaluate(Exam(read(package), decathlon, "cpu", tmp_path / "run"))
     assert isinstance(found, LocationEvaluation)
     assert len(set(found.folds_sha256) | {read(package).manifest.weights_sha256}) == 3
     assert (package / "CARD.md").read_text(encoding="utf-8").count("| case_") == 5

@@ -16,7 +16,7 @@ from models.inference import load, load_for_values
 from models.inputs import Known
 from models.manifest import Manifest, parse
 from models.perceptron import perceptron_of
-from models.registry import BUILT_IN, Package, PackageError, find, regression
+from models.registry import BUILT_IN, Package, PackageError, find, read, regression
 from models.tasks.regress import Regressor
 from models.training.evaluate import evaluate, examiner_for
 from models.training.evaluation import BEGIN, CARD, card_lines, read_evaluation
@@ -87,7 +87,7 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RegressionEv
     folder = tmp_path_factory.mktemp("taught")
     data, there = table(folder), adapted(folder / "package")
     train(there, data, folder / "run", "cpu")
-    _, evaluation = evaluate(there, data, "cpu")
+    _, evaluation = evaluate(Exam(read(there), data, "cpu"))
     assert isinstance(evaluation, RegressionEvaluation)
     return there, evaluation
 
@@ -124,7 +124,7 @@ def test_the_same_seed_gives_the_same_weights(taught: tuple[Path, RegressionEval
 def test_lung_volume_helps_where_the_table_has_it_and_the_model_does_without_it(tmp_path: Path) -> None:
     data, folder = table(tmp_path, faster=2.0), adapted(tmp_path / "package", **with_lung_volume_learned())
     train(folder, data, tmp_path / "run", "cpu")
-    _, evaluation = evaluate(folder, data, "cpu")
+    _, evaluation = evaluate(Exam(read(folder), data, "cpu"))
     assert isinstance(evaluation, RegressionEvaluation)
     assert value(evaluation, Metric.ABSOLUTE_ERROR) < 60
     predictor = load_for_values(Package(folder, parse(yaml.safe_load((folder / "manifest.yaml").read_text()))), "cpu")

@@ -13,12 +13,13 @@ from PIL import Image
 
 from models.inference import load
 from models.preparation import Preprocessing, Window
-from models.registry import PackageError, verify
+from models.registry import PackageError, read, verify
 from models.training import evaluation
 from models.training.__main__ import main
 from models.training.augmentation import apply, centre_for, draw
 from models.training.cases import Example, as_example, names_in, read_case
 from models.training.evaluate import evaluate
+from models.training.exam import Exam
 from models.training.losses import dice_and_cross_entropy
 from models.training.marking_course import Examples
 from models.training.patches_course import PatchesCourse
@@ -204,7 +205,7 @@ def test_evaluating_writes_the_cards_numbers_and_leaves_its_prose(
 ) -> None:
     where = [str(package), "--data", str(decathlon), "--device", "cpu"]
     main([*where, "--run", str(tmp_path / "run")])
-    evaluate(package, decathlon, "cpu")
+    evaluate(Exam(read(package), decathlon, "cpu"))
     card = (package / "CARD.md").read_text(encoding="utf-8")
     assert "|  | Liver |" in card
     assert "old numbers" not in card
@@ -218,7 +219,7 @@ def test_a_card_without_a_place_for_numbers_is_refused(package: Path, decathlon:
     train(package, decathlon, tmp_path / "run", "cpu")
     (package / "CARD.md").write_text("# Tiny\n", encoding="utf-8")
     with pytest.raises(PackageError, match="has no place for the evaluation"):
-        evaluate(package, decathlon, "cpu")
+        evaluate(Exam(read(package), decathlon, "cpu"))
 
 
 def test_an_unknown_key_in_a_recipe_is_refused(package: Path) -> None:

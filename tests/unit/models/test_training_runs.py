@@ -24,6 +24,7 @@ from models.training.cases import Example, as_example, read_case
 from models.training.curves import curves
 from models.training.evaluate import evaluate
 from models.training.evaluation import read_evaluation
+from models.training.exam import Exam
 from models.training.marking_course import Examples
 from models.training.recipe import Folder, Recipe
 from models.training.run import BEST, LAST
@@ -190,7 +191,7 @@ def test_folds_are_trained_and_each_case_is_asked_of_the_fold_that_never_saw_it(
     main([*where, "--folds"])
     assert "mean Dice of 5 cases, each asked of the fold that never saw it: 0." in capsys.readouterr().out
     main(where)
-    evaluate(package, decathlon, "cpu", tmp_path / "r")
+    evaluate(Exam(read(package), decathlon, "cpu", tmp_path / "r"))
     seen = read_evaluation(package)
     assert isinstance(seen, SegmentationEvaluation)
     split = Split.model_validate_json((package / "split.json").read_text(encoding="utf-8"))
@@ -206,7 +207,7 @@ def test_an_evaluation_without_its_folds_says_how_to_get_them(package: Path, dec
     with_recipe(package, cases=FOLDS)
     training.train(package, decathlon, tmp_path / "run", "cpu")
     with pytest.raises(PackageError, match=r"the weights of fold 1 are not in .*: train the folds first"):
-        evaluate(package, decathlon, "cpu", tmp_path / "run")
+        evaluate(Exam(read(package), decathlon, "cpu", tmp_path / "run"))
 
 
 def test_a_recipe_without_folds_has_none_to_train(package: Path, decathlon: Path, tmp_path: Path) -> None:
@@ -223,7 +224,7 @@ def test_a_package_of_slices_is_trained_and_evaluated_like_any_other(
         shutil.copyfile(package / name, folder / name)
     where = [str(folder), "--data", str(decathlon), "--device", "cpu", "--run", str(tmp_path / "run")]
     main(where)
-    evaluate(folder, decathlon, "cpu")
+    evaluate(Exam(read(folder), decathlon, "cpu"))
     assert read_evaluation(folder)
 
 
