@@ -72,7 +72,7 @@ def test_a_configuration_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_everything_a_manifest_says_is_shown() -> None:
     shown = run_command("models", "show", "hippocampus").stdout
     for line in (
-        "version: 1.0.0",
+        "version: 1.1.0",
         "evidence: real",
         "spacing mm: 0.7 to 1.5",
         "type: Hippocampus (5366008, SCT)",

@@ -43,7 +43,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 def ct() -> list[Dataset]:
     images = factories.ct_series(CHEST)
     for image in images:
-        image.PatientSex, image.PatientAge = "F", "070Y"
+        image.PatientSex, image.PatientAge, image.BodyPartExamined = "F", "070Y", "CHEST"
     return images
 
 
