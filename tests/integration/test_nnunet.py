@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from models.inference import Predictor, load
-from models.nifti import write_volume
+from models.nifti import write_labels, write_volume
 from models.registry import Package, read
-from models.volume import Grid, Volume
+from models.training.evaluation import read_evaluation
+from models.training.segmented import SegmentationEvaluation
+from models.volume import Grid, LabelMap, Volume
 from service.commands.archive import standing_in
 from service.derived import synthetic
 from tests import factories
@@ -165,11 +167,30 @@ def test_the_model_would_be_wrong_if_an_axis_were_mirrored(predictor: Predictor,
 def test_verify_says_what_is_missing_and_then_that_it_runs(
     package: Package, inferring: dict[str, Any], tmp_path: Path
 ) -> None:
+    configure(tmp_path, 1, [])
     alone = run_command("models", "verify", str(package.folder), "--config", str(tmp_path))
     assert "name it by inferring.nnunet in node.yaml" in alone.stdout
     configure(tmp_path, 1, [], inferring=inferring)
     verified = run_command("models", "verify", str(package.folder), "--config", str(tmp_path))
     assert (verified.returncode, verified.stdout.count("ok  ")) == (0, 6), verified.stdout
+
+
+def test_it_is_evaluated_in_its_environment(package: Package, inferring: dict[str, Any], tmp_path: Path) -> None:
+    configure(tmp_path, 1, [], inferring=inferring)
+    images, labels = tmp_path / "data" / "images", tmp_path / "data" / "labels"
+    for folder in (images, labels):
+        folder.mkdir(parents=True)
+    for orientation in ("axial", "oblique"):
+        volume, truth = shown(orientation)
+        write_volume(images / f"{orientation}.nii.gz", volume)
+        write_labels(labels / f"{orientation}.nii.gz", LabelMap(volume.grid, truth))
+    words = ("--data", str(tmp_path / "data"), "--config", str(tmp_path))
+    run = run_command("evaluate", str(package.folder), *words)
+    assert run.returncode == 0, run.stderr
+    written = read_evaluation(package.folder)
+    assert isinstance(written, SegmentationEvaluation)
+    assert [case.name for case in written.cases] == ["axial", "oblique"]
+    assert min(case.mean_dice for case in written.cases) > LEAST_DICE
 
 
 @pytest.mark.timeout(900)
