@@ -11,7 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from benchmarks.machine import ROOT, BenchmarkError, compile_c, program
-from service.settings import Receiving
+from service.settings.receiving import Receiving
 
 SENDER = "SENDER"
 BASELINE = "isocenter"

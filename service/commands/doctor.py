@@ -28,7 +28,8 @@ from service.roles.life import OWNER_ONLY
 from service.roles.reaching import folder_for, remote_for, web_server_for
 from service.roles.ruling import router_for
 from service.roles.securing import certificate_files, require_usable
-from service.settings import Destination, DicomWebDestination, FolderDestination, Settings, load
+from service.settings import Settings, load
+from service.settings.destinations import Destination, DicomWebDestination, FolderDestination
 
 _FLUSHES = 20
 _LYING_DISK_SECONDS = 50e-6  # a flush faster than this never reached a disk

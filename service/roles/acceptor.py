@@ -22,7 +22,8 @@ from service.receive import Receiver
 from service.roles.clock import now
 from service.roles.life import FINISH_SECONDS, Life, live
 from service.roles.securing import door_credentials
-from service.settings import Receiving, Settings
+from service.settings import Settings
+from service.settings.receiving import Receiving
 
 _TICK_SECONDS = 0.2
 _COUNTS_SECONDS = 0.5  # how old a published count may be

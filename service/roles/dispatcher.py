@@ -33,7 +33,8 @@ from service.roles.reaching import (
 )
 from service.roles.ruling import router_for
 from service.roles.securing import certificate_files
-from service.settings import DicomDestination, Settings
+from service.settings import Settings
+from service.settings.destinations import DicomDestination
 
 _TICK_SECONDS = 0.5
 _ASSEMBLE_SECONDS = 0.25

@@ -26,18 +26,10 @@ from service.recall import ArchiveRecaller
 from service.receive import Receiver
 from service.roles.clock import now
 from service.roles.securing import archive_credentials, destination_credentials
-from service.settings import (
-    Destination,
-    DicomArchive,
-    DicomDestination,
-    DicomWebArchive,
-    DicomWebDestination,
-    DicomWebServer,
-    FolderDestination,
-    Peer,
-    PeerArchive,
-    Settings,
-)
+from service.settings import Settings
+from service.settings.destinations import Destination, DicomDestination, DicomWebDestination, FolderDestination
+from service.settings.receiving import DicomArchive, DicomWebArchive, Peer, PeerArchive
+from service.settings.terms import DicomWebServer
 
 
 def sender_for(settings: Settings, destination: Destination, spool: Spool, ledger: Ledger) -> Sender:

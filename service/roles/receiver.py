@@ -25,7 +25,8 @@ from service.edge.listening import TurningAway, listen
 from service.edge.spool import Spool
 from service.roles.life import FINISH_SECONDS, PARENT_VARIABLE, Life, live
 from service.roles.securing import door_credentials
-from service.settings import Receiving, Settings
+from service.settings import Settings
+from service.settings.receiving import Receiving
 
 _TICK_SECONDS = 0.2
 _MOST_PROCESSES = 4  # by default: more than the disk can follow

@@ -3,7 +3,10 @@
 from pathlib import Path
 
 from service.edge.tls import Credentials, TlsFiles, client_context, server_context
-from service.settings import ClientTls, DicomArchive, DicomDestination, DicomWebServer, ReceivingTls, Settings
+from service.settings import Settings
+from service.settings.destinations import DicomDestination
+from service.settings.receiving import DicomArchive, ReceivingTls
+from service.settings.terms import ClientTls, DicomWebServer
 
 
 def door_credentials(settings: Settings) -> Credentials | None:

@@ -28,7 +28,8 @@ from service.edge.spool import Spool
 from service.edge.workplaces import Bench, Desk
 from service.roles.clock import now
 from service.roles.life import Life, live
-from service.settings import FolderDestination, Settings
+from service.settings import Settings
+from service.settings.destinations import FolderDestination
 
 LEASE = timedelta(seconds=15)
 _RENEW_SECONDS = 4.0

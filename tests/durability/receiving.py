@@ -14,7 +14,8 @@ import yaml
 
 from service.core.errors import TryAgain
 from service.edge.storage_scu import Remote, echo
-from service.settings import Receiving, Settings, load
+from service.settings import Settings, load
+from service.settings.receiving import Receiving
 from tests.durability import sabotage
 from tests.node import SENDER, configure, until
 

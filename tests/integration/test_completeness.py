@@ -32,7 +32,8 @@ from service.edge.tables import series, stacks
 from service.receive import Receiver
 from service.roles.acceptor import door
 from service.roles.reaching import archives_for
-from service.settings import Assembling, Settings
+from service.settings import Settings
+from service.settings.node import Assembling
 from tests import factories
 from tests.node import SENDER, configure, rule, running, until
 from tests.unit.models import packages

@@ -22,7 +22,10 @@ from service.edge.query import count_instances
 from service.edge.storage_scu import Remote, echo, store
 from service.edge.tls import TlsFiles, server_context
 from service.roles.reaching import remote_for
-from service.settings import ClientTls, DicomDestination, Node, Settings
+from service.settings import Settings
+from service.settings.destinations import DicomDestination
+from service.settings.node import Node
+from service.settings.terms import ClientTls
 from tests import factories
 from tests.certificates import Authority, Identity
 from tests.node import until
