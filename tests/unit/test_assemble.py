@@ -1,7 +1,7 @@
 """When a Series is closed, what is left for the next stage, and what a late instance does."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from service import retain
 from service.assemble import Assembler
 from service.core.completeness import Patience
 from service.core.errors import TryAgain
-from service.edge.ledger import Ledger, SeriesRow, StackRow, opened
+from service.edge.ledger import Ledger, SeriesRow, StackRow
 from service.edge.records import read_stack
 from service.edge.spool import InstanceName, Spool
 from service.edge.tables import series, stacks
@@ -23,17 +23,6 @@ from tests.arriving import receive
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 PATIENCE = Patience(timedelta(seconds=2), timedelta(seconds=60))
 GRID = factories.grid(shape=(8, 8, 8))
-
-
-@pytest.fixture
-def spool(tmp_path: Path) -> Spool:
-    return Spool(tmp_path / "spool")
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with opened(f"sqlite:///{tmp_path / 'ledger.sqlite3'}") as ledger:
-        yield ledger
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """A notice on its way: nothing is inferred for it, and whenever it is made again it is the same."""
 
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
@@ -18,11 +17,6 @@ from tests import factories
 from tests.arriving import receive
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-
-
-@pytest.fixture
-def spool(tmp_path: Path) -> Spool:
-    return Spool(tmp_path / "spool")
 
 
 def notice_in(spool: Spool, say: SayWhyNot = SayWhyNot.BOTH) -> Job:

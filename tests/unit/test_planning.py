@@ -1,32 +1,19 @@
 """Routing fixes what a job will be compared with, once."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from pathlib import Path
 
-import pytest
 from pydicom import Dataset
 
 from service import route
 from service.core.jobs import Event, State
 from service.core.priors import IDENTITY_DIFFERS, Prior, Result
 from service.derived.subject import subject_of
-from service.edge.ledger import Ledger, opened
+from service.edge.ledger import Ledger
 from service.edge.spool import Spool
 from service.edge.tables import jobs
 from tests import factories
 from tests.unit.test_route import GRID, LATER, NOW, close, marked, router, rule
-
-
-@pytest.fixture
-def spool(tmp_path: Path) -> Spool:
-    return Spool(tmp_path / "spool")
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with opened(f"sqlite:///{tmp_path / 'ledger.sqlite3'}") as ledger:
-        yield ledger
 
 
 def a_year_before(**values: object) -> list[Dataset]:

@@ -1,7 +1,7 @@
 """Earlier results in an archive alone: asked for once, in bounded time, and never guessed at."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
@@ -19,7 +19,7 @@ from service.core.recalling import NOBODY, Recaller, crowded, refused, unanswere
 from service.derived.earlier_report import result_of
 from service.edge.archive_index import PriorSeries, PriorsWanted, SeriesName
 from service.edge.archives import Archive, Calls, Recalling
-from service.edge.ledger import Ledger, opened
+from service.edge.ledger import Ledger
 from service.edge.spool import Spool
 from service.edge.tables import jobs
 from service.recall import MOST_REPORTS, ArchiveRecaller
@@ -34,17 +34,6 @@ PATIENCE = timedelta(seconds=45)
 THEN, BEFORE_THEN = date(2025, 1, 1), date(2024, 1, 1)
 TINY = replace(factories.ALGORITHM, name=TITLE, package="tiny")
 ROUTER = router(rule())
-
-
-@pytest.fixture
-def spool(tmp_path: Path) -> Spool:
-    return Spool(tmp_path / "spool")
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with opened(f"sqlite:///{tmp_path / 'ledger.sqlite3'}") as ledger:
-        yield ledger
 
 
 def report(number: int = 1, day: date = THEN, package: str = "tiny", **values: object) -> Dataset:

@@ -1,6 +1,6 @@
 """Who is told that a model did not run, and who is not."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from service.core.completeness import Patience
 from service.core.jobs import Event, State
 from service.core.refusals import SayWhyNot
 from service.core.routing import Rule
-from service.edge.ledger import Ledger, opened
+from service.edge.ledger import Ledger
 from service.edge.spool import Spool
 from service.edge.tables import jobs, stacks
 from service.route import Router
@@ -27,17 +27,6 @@ NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 LATER = datetime.now(UTC) + timedelta(hours=1)  # files carry the disk's own time
 GRID = factories.grid(shape=(8, 8, 8))
 BOTH = SayWhyNot.BOTH
-
-
-@pytest.fixture
-def spool(tmp_path: Path) -> Spool:
-    return Spool(tmp_path / "spool")
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with opened(f"sqlite:///{tmp_path / 'ledger.sqlite3'}") as ledger:
-        yield ledger
 
 
 def rule(say: SayWhyNot = BOTH, destinations: Sequence[str] = ("pacs",), **when: object) -> Rule:

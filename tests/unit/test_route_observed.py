@@ -1,8 +1,6 @@
 """A model that is told what was observed of the patient: when it runs, when it does not, and when that changes."""
 
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from pydicom import Dataset
@@ -14,7 +12,7 @@ from service.core.completeness import Patience
 from service.core.identity import patient_digest
 from service.core.observations import Observation, Quantity
 from service.core.routing import Rule
-from service.edge.ledger import Ledger, opened
+from service.edge.ledger import Ledger
 from service.edge.spool import Spool
 from service.edge.tables import jobs, stacks
 from service.route import Router
@@ -27,17 +25,6 @@ CHEST = factories.grid(shape=(12, 40, 40), spacing_mm=(15.0, 8.0, 8.0))
 ROUTER = Router(
     (Rule.model_validate({"name": "r", "model": "fvc_decline", "destinations": ["pacs"], "when": {}}),), find()
 )
-
-
-@pytest.fixture
-def spool(tmp_path: Path) -> Spool:
-    return Spool(tmp_path / "spool")
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with opened(f"sqlite:///{tmp_path / 'ledger.sqlite3'}") as ledger:
-        yield ledger
 
 
 def ct() -> list[Dataset]:

@@ -8,7 +8,8 @@ from service.core.errors import ConfigurationError
 from service.core.profiles import Kind
 from service.core.transfer_syntaxes import ACCEPTED, LOSSY_PLUGINS
 from service.edge import codecs
-from service.settings import TEMPLATES, Receiving, load
+from service.settings import TEMPLATES, load
+from service.settings.receiving import Receiving
 
 JPEG_LOSSLESS = "1.2.840.10008.1.2.4.70"
 DESTINATIONS = "destinations:\n  - {name: pacs, ae_title: PACS, host: 10.0.0.5, port: 104}\n"

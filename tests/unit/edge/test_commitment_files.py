@@ -1,7 +1,6 @@
 """The folder commitments/: what is written there comes back, whatever is beside it."""
 
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
@@ -22,11 +21,6 @@ from service.edge.spool import Spool
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 IMAGE = Referenced("1.2.840.10008.5.1.4.1.1.2", "1.2.3")
-
-
-@pytest.fixture
-def spool(tmp_path: Path) -> Spool:
-    return Spool(tmp_path / "spool")
 
 
 def pending(peer: str = "CT01", minutes: int = 0) -> Pending:

@@ -1,26 +1,16 @@
 """Results that were read from reports, and what archives were asked, in the ledger."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
-
-import pytest
 
 from service.core.priors import MeasuredVolume, Result, Subject
 from service.core.recalling import Recall
-from service.edge.ledger import Ledger, opened
+from service.edge.ledger import Ledger
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 LATER = NOW + timedelta(seconds=5)
 SUBJECT = Subject("patient", "identity", date(2025, 3, 1), "1.2", "1.2.3", "")
 READ = Result("job", "", SUBJECT, "liver", "1.0.0", (MeasuredVolume("SCT:10200004", 0, 1500.0, "cm3"),), "1.2.9")
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    with opened(f"sqlite:///{tmp_path / 'ledger.sqlite3'}") as ledger:
-        yield ledger
 
 
 def test_what_was_read_is_a_result_of_its_patient_and_model(ledger: Ledger) -> None:

@@ -23,11 +23,6 @@ from tests import factories
 ARRAYS = {"layers", "heat_maps"}
 
 
-@pytest.fixture
-def spool(tmp_path: Path) -> Spool:
-    return Spool(tmp_path / "spool")
-
-
 def of_a_radiograph() -> Findings:
     return factories.radiograph_findings(factories.dx_image())
 

@@ -17,11 +17,6 @@ META = encode_meta(
 )
 
 
-@pytest.fixture
-def spool(tmp_path: Path) -> Spool:
-    return Spool(tmp_path / "spool")
-
-
 def admit(spool: Spool, data_set: bytes) -> Admission:
     digest = DataSetDigest(data_set).hexdigest()
     half = spool.begin()
