@@ -72,15 +72,18 @@ class Asked:
         return answer
 
     def _started(self) -> Apart:
-        python, room = self._environment.python, Path(tempfile.mkdtemp(prefix="nnunet-"))
+        room = Path(tempfile.mkdtemp(prefix="nnunet-"))
         try:
-            folder = copy_verified(self._package, room)
-            return Apart([str(python), "-I", "-B", str(RUNNER), *self._words(room, folder)], room)
-        except PackageError:
+            return self._started_in(room, copy_verified(self._package, room))
+        except (PackageError, OSError):
             shutil.rmtree(room)
             raise
+
+    def _started_in(self, room: Path, folder: Path) -> Apart:
+        python = self._environment.python
+        try:
+            return Apart([str(python), "-I", "-B", str(RUNNER), *self._words(room, folder)], room)
         except OSError as error:
-            shutil.rmtree(room)
             raise PackageError(
                 f"{python} cannot be started ({error.strerror}): inferring.nnunet.python in node.yaml is the Python of "
                 "an environment with nnunetv2"
@@ -113,7 +116,7 @@ def load(package: Package, device: str, environment: Environment | None) -> Aske
 
     Raises PackageError when the site names no environment, does not trust the package, or the files are not those of
     the listing; when the environment is none; and when the model is not what the manifest says. Raises Ended when its
-    process dies.
+    process dies, and OSError when there is no room for the copy that it opens.
     """
     asked = Asked(package, device, require_allowed(package, environment))
     asked.start()

@@ -1,5 +1,7 @@
 """A model folder of nnU-Net is run only as it was allowed, in a process of its own whose end is told in words."""
 
+import resource
+import tempfile
 import time
 from ast import literal_eval
 from dataclasses import replace
@@ -202,6 +204,23 @@ def test_a_python_that_is_not_there_is_refused_with_the_cure(tmp_path: Path) -> 
     package = adopted(tmp_path)
     with pytest.raises(PackageError, match=r"/nowhere cannot be started \(No such file"):
         load(package, "cpu", environment(tmp_path, package, python=Path("/nowhere")))
+
+
+def test_without_room_for_the_copy_it_is_no_fault_of_the_package_and_nothing_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package, rooms = adopted(tmp_path), tmp_path / "rooms"
+    site = environment(tmp_path, package)
+    rooms.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(rooms))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            load(package, "cpu", site)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(rooms.iterdir()) == []
 
 
 def test_a_python_without_nnunet_is_refused_with_what_it_says(tmp_path: Path) -> None:
