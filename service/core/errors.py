@@ -12,6 +12,10 @@ IsocenterError
     └── Unproven             a derived object does not say what it should; nothing is sent
 """
 
+import errno
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})  # what the system says of a full disk, and of a full share of one
+
 
 class IsocenterError(Exception):
     """Something this node can say in one sentence."""
@@ -67,11 +71,16 @@ class Unproven(Broken):
 
 
 def whereabouts(error: BaseException) -> str:
-    """An unknown error's type and the last places it came through; its own words may quote a patient's data."""
+    """An unknown error's type, the system's code of it where it has one, and the last places it came through.
+
+    Its own words may quote a patient's data.
+    """
     places: list[str] = []
     trace = error.__traceback__
     while trace is not None:
-        code = trace.tb_frame.f_code
-        places.append(f"{'/'.join(code.co_filename.split('/')[-2:])}:{trace.tb_lineno}")
+        place = trace.tb_frame.f_code
+        places.append(f"{'/'.join(place.co_filename.split('/')[-2:])}:{trace.tb_lineno}")
         trace = trace.tb_next
-    return f"{type(error).__name__} at {' > '.join(places[-3:])}"
+    code = errno.errorcode.get(error.errno or 0) if isinstance(error, OSError) else None
+    name = f"{type(error).__name__} {code}" if code else type(error).__name__
+    return f"{name} at {' > '.join(places[-3:])}"

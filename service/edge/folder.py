@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 
-from service.core.errors import Broken, NoRoom, TryAgain, Unreached, Unsuitable
+from service.core.errors import NO_ROOM, Broken, NoRoom, TryAgain, Unreached, Unsuitable
 from service.core.outbox import UNREADABLE, CommitmentReport, Reference, Trouble
 from service.edge.flushing import flush_folder
 from service.edge.half_written import HalfWritten
@@ -19,7 +19,6 @@ from service.edge.side_files import side_files
 _SUCCESS = 0x0000
 _OUT_OF_RESOURCES = 0xA700
 _PIECE = 1024 * 1024
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 _NO_FLUSH = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP}  # of a folder: some shares know no such thing
 _NOT_OURS = {  # what a person has to change
     errno.EACCES,
@@ -153,7 +152,7 @@ class Folder:
             yield
         except OSError as error:
             words = f"{self.path}: {error.strerror or type(error).__name__}"
-            if error.errno in _NO_ROOM:
+            if error.errno in NO_ROOM:
                 raise NoRoom(words) from error
             if error.errno in _NOT_OURS:
                 raise Unreached(Trouble.CONFIGURATION, f"{words}: let this node write there") from error

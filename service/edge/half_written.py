@@ -1,15 +1,13 @@
 """A file that has no name but a temporary one until its bytes are on the disk."""
 
-import errno
 import mmap
 import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from service.core.errors import NoRoom, TryAgain
+from service.core.errors import NO_ROOM, NoRoom, TryAgain
 
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 _MOST_PIECES = 1000  # IOV_MAX is 1024
 _CHUNK = 160 * 1024  # larger single writes were measured slower
 
@@ -104,5 +102,5 @@ class HalfWritten:
 
 def refused(name: str, error: OSError) -> TryAgain:
     """The disk's refusal in our words."""
-    kind = NoRoom if error.errno in _NO_ROOM else TryAgain
+    kind = NoRoom if error.errno in NO_ROOM else TryAgain
     return kind(f"the spool cannot keep {name}: {error.strerror}")

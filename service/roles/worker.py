@@ -19,7 +19,7 @@ import structlog
 from pebble import ProcessExpired, ProcessFuture, ProcessPool
 
 from service import __version__
-from service.core.errors import Broken, IsocenterError, NoRoom, TryAgain, whereabouts
+from service.core.errors import NO_ROOM, Broken, IsocenterError, NoRoom, TryAgain, whereabouts
 from service.core.jobs import Event, Job, State, outcome, wait
 from service.edge import logs
 from service.edge.ledger import Ledger, opened
@@ -101,7 +101,8 @@ def _in_child(stage: Callable[[Job], None], job: Job) -> None:
     except IsocenterError:
         raise
     except (OSError, MemoryError) as error:
-        raise TryAgain(whereabouts(error)) from None
+        kind = NoRoom if isinstance(error, OSError) and error.errno in NO_ROOM else TryAgain
+        raise kind(whereabouts(error)) from None
     except Exception as error:
         raise Broken(whereabouts(error)) from None
 

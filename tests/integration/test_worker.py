@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from service.core.errors import Broken, TryAgain, Unsuitable
-from service.core.jobs import Job, State
+from service.core.jobs import MOST_ATTEMPTS, Job, State
 from service.edge.ledger import Ledger, SeriesRow, StackRow, opened
 from service.edge.spool import Spool
 from service.edge.tables import jobs
@@ -42,6 +42,11 @@ def errs(job: Job) -> None:
 
 def runs_out_of_memory(job: Job) -> None:
     raise MemoryError(job.model)
+
+
+def finds_the_disk_full(job: Job) -> None:
+    del job
+    Path("/dev/full").write_text("a byte", encoding="ascii")
 
 
 def succeeds(job: Job) -> None:
@@ -79,6 +84,7 @@ def turn(ledger: Ledger, spool: Path, stage: Callable[[Job], None], deadline_sec
         pytest.param(hangs, "QUEUED: the step took longer than 2 s and was ended", id="hang"),
         pytest.param(crashes, "QUEUED: the model's process died (exit code 11)", id="crash"),
         pytest.param(runs_out_of_memory, "QUEUED: MemoryError at ", id="out of memory"),
+        pytest.param(finds_the_disk_full, "QUEUED: OSError ENOSPC at ", id="full disk"),
         pytest.param(declines, "DECLINED: liver is not for a knee", id="not for this model"),
         pytest.param(fails, "FAILED: liver has no weights", id="broken"),
         pytest.param(errs, "FAILED: ZeroDivisionError at ", id="unknown error: its place, and not its words"),
@@ -101,6 +107,14 @@ def test_a_step_that_always_crashes_is_given_up_and_shown(ledger: Ledger, tmp_pa
     assert job is not None
     ledger.retry(job, "w", NOW, NOW, "crash", counts=True)
     assert turn(ledger, tmp_path, crashes)["first"] == "FAILED: the model's process died (exit code 11)"
+
+
+def test_a_full_disk_is_waited_for_however_long_it_takes(ledger: Ledger, tmp_path: Path) -> None:
+    for _ in range(MOST_ATTEMPTS - 1):
+        job = ledger.claim(State.QUEUED, "w", NOW, NOW)
+        assert job is not None
+        ledger.retry(job, "w", NOW, NOW, "crash", counts=True)
+    assert turn(ledger, tmp_path, finds_the_disk_full)["first"].startswith("QUEUED: OSError ENOSPC at ")
 
 
 def test_a_worker_that_is_stopped_gives_its_job_back_uncounted(ledger: Ledger, tmp_path: Path) -> None:
